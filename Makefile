@@ -1,0 +1,46 @@
+# make demo: a curve in three minutes.  make test: everything.  make test-fast: between edits.  make lint: as CI does it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# one torch thread per test process: two processes of two threads each on two cores are many times slower
+PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test test-fast lint format clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.ready
+	@rm -rf demo
+	$(BIN)/alloop init demo --from projects/support-desk
+	$(BIN)/alloop run demo --until-labels 200
+	$(BIN)/alloop report demo
+	@$(BIN)/alloop report demo --png demo/reports/curve.png
+	@echo
+	@echo "Written: demo/alloop.db (every label, pick and number), demo/rounds/ (models), demo/reports/curve.png (the curve)"
+	@echo "With your own texts:"
+	@echo "    $(BIN)/alloop init my-project --data my.csv --labels first,second,third --holdout 100"
+	@echo "    $(BIN)/alloop round my-project      # picks the first batch"
+	@echo "    $(BIN)/alloop label my-project      # label it, in the terminal"
+	@echo "    $(BIN)/alloop round my-project      # trains, measures, picks the next"
+
+test: $(VENV)/.ready
+	$(PYTEST)
+
+test-fast: $(VENV)/.ready
+	$(PYTEST) -m "not slow"
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) demo build

@@ -1,0 +1,35 @@
+"""The label that most annotators gave."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alloop.consensus import Votes
+from alloop.records import Kind
+
+
+@dataclass(frozen=True)
+class Majority:
+    """The label most annotators gave; confidence is their share. A tie goes to the label that was given first.
+
+    For several labels per text, each label counts by itself: it stands when more than half gave it, and the
+    confidence is the smallest share of agreement over the labels.
+    """
+
+    def __call__(self, votes: Votes, kind: Kind, labels: Sequence[str]) -> dict[str, tuple[tuple[str, ...], float]]:
+        decide = _most_given if kind == "single" else _each_by_itself
+        return {text_id: decide([labels for _, labels in said], labels) for text_id, said in votes.items()}
+
+
+def _most_given(said: list[tuple[str, ...]], labels: Sequence[str]) -> tuple[tuple[str, ...], float]:
+    winner, count = Counter(said).most_common(1)[0]  # equal counts stay in the order in which they came
+    return winner, count / len(said)
+
+
+def _each_by_itself(said: list[tuple[str, ...]], labels: Sequence[str]) -> tuple[tuple[str, ...], float]:
+    shares = {label: sum(label in one for one in said) / len(said) for label in labels}
+    standing = tuple(label for label, share in shares.items() if share > 0.5)
+    return standing, min(max(share, 1 - share) for share in shares.values())
+
+
+plugin = Majority

@@ -1,0 +1,178 @@
+"""What leaves a project: its labels, its model, the whole of it; and texts that have to go."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from alloop import ingest
+from alloop.config import Config, restore
+from alloop.consensus import consensus_rules
+from alloop.errors import DataError
+from alloop.exporting import write_rows
+from alloop.files import write_whole
+from alloop.predicting import Answer, last_model
+from alloop.project import CONFIG, DATABASE, Project, tuner_spec
+from alloop.steps.pull import usable_votes
+
+COLUMNS = ("text", "label", "confidence", "votes", "split", "external_id", "file", "row", "id")
+
+
+def export_labels(project: Project, target: Path, *, overwrite: bool = False) -> int:
+    """Every labelled text with its label, a line for each row it came in; returns how many lines.
+
+    The suffix decides the format: .csv .tsv .jsonl .parquet, or a directory that `datasets.load_from_disk` reads.
+    """
+    rows = list(_labelled_rows(project))
+    if not rows:
+        raise DataError(f"{project.root} has no labels yet", f"alloop status {project.root}")
+    write_rows(target, rows, COLUMNS, overwrite=overwrite)
+    return len(rows)
+
+
+def _labelled_rows(project: Project) -> Iterator[dict[str, Any]]:
+    task = project.config.task
+    votes, _ = usable_votes(project.store.answers(), task.names, task.rename)
+    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
+    ids = sorted(decided)
+    test = set(project.store.text_ids("test"))
+    sources = project.store.sources(ids)
+    for text in project.store.texts(ids):
+        labels, confidence = decided[text.id]
+        for file, row, external_id in sources[text.id]:
+            yield {
+                "text": text.text,
+                "label": project.config.data.separator.join(labels),
+                "confidence": round(confidence, 4),
+                "votes": len(votes[text.id]),
+                "split": "test" if text.id in test else "pool",
+                "external_id": external_id or "",
+                "file": file,
+                "row": row,
+                "id": text.id,
+            }
+
+
+def export_model(project: Project, target: Path) -> Path:
+    """A copy of the last round's model, with what is needed to load it in `alloop.json`."""
+    row, model = last_model(project)
+    if target.exists():
+        raise DataError(f"{target} exists already", "name another directory")
+    config = restore(row.config)
+    spec = tuner_spec(config)
+    shutil.copytree(model, target)
+    about = {"tuner": spec.name, "options": dict(spec.options), "labels": config.task.names, "kind": config.task.kind}
+    (target / "alloop.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    return target
+
+
+def export_project(project: Project, target: Path) -> None:
+    """One .tar.gz that is a working project on another machine. The database in it is consistent at any moment."""
+    if not target.name.endswith((".tar.gz", ".tgz")):
+        raise DataError(f"{target} does not end in .tar.gz", f"alloop export --project {target.name}.tar.gz")
+    if target.exists():
+        raise DataError(f"{target} exists already", "name another file")
+    with tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".alloop-export-") as scratch:
+        project.store.backup(Path(scratch) / DATABASE)
+        attempt = Path(scratch) / target.name
+        with tarfile.open(attempt, "w:gz") as archive:
+            archive.add(Path(scratch) / DATABASE, f"{project.name}/{DATABASE}")
+            for name in (CONFIG, "rounds", "inbox"):
+                if (project.root / name).exists():
+                    archive.add(project.root / name, f"{project.name}/{name}")
+        attempt.rename(target)
+
+
+def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | None = None, erase: bool = False) -> int:
+    """Take texts out, by text id or the user's own id, or all texts that a file lists; returns how many.
+
+    They are never picked, trained on or tested with again. `erase` deletes them and all that was said of them, the
+    files of annotators and the models that learnt from them too.
+    """
+    wanted = {found for one in ids for found in _matching(project, one)}
+    if source is not None:
+        settings = project.config.data
+        columns = ingest.inspect(source, text=settings.text, label="", metadata=(), id="")
+        rows = ingest.read(source, columns)
+        wanted |= project.store.known_ids([ingest.text_id(row.text) for row in rows])
+    if not wanted:
+        raise DataError("no text matches", f"ids are in: alloop export {project.root} --labels labels.csv")
+    with project.lock("alloop remove"):
+        if project.store.unfinished_round() is not None:
+            raise DataError(
+                f"{project.root} has an open round that may use these texts",
+                f"finish it with: alloop round {project.root}, or close it with: alloop round {project.root} --abandon",
+            )
+        if erase:
+            _forget_directories(project, wanted)
+            _forget_answers(project.root / "inbox", wanted)
+            shutil.rmtree(project.root / "cache", ignore_errors=True)
+        with project.store.transaction():
+            gone = project.store.erase_texts(sorted(wanted)) if erase else project.store.remove_texts(sorted(wanted))
+        if erase:
+            project.store.vacuum()
+    return gone
+
+
+def _matching(project: Project, one: str) -> set[str]:
+    found = project.store.known_ids([one]) or set(project.store.ids_by_external_id(one))
+    if not found:
+        raise DataError(f"no text has the id {one!r}", f"ids are in: alloop export {project.root} --labels labels.csv")
+    return found
+
+
+def _forget_directories(project: Project, ids: set[str]) -> None:
+    """Delete the models that learnt from these texts and the predictions about them; their rounds stay on the curve."""
+    for row in project.store.rounds():
+        trained = {one.text_id for one in project.store.resolved(row.number, "pool")}
+        for step, result in project.store.step_results(row.number).items():
+            directory = project.root / result.get("directory", ".")
+            if step == "train":
+                concerned = bool(trained & ids)
+            else:
+                concerned = any(ids & set(listed.read_text().split()) for listed in directory.glob("**/ids.txt"))
+            if "directory" in result and concerned:
+                with project.store.transaction():
+                    project.store.forget_directory(row.number, step)
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _forget_answers(inbox: Path, ids: set[str]) -> None:
+    """Take the tasks and answers of these texts out of what annotators wrote and read."""
+    for path in sorted(inbox.glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_whole(path, "".join(line for line in lines if not any(one in line for one in ids)))
+    for path in sorted(inbox.glob("*.csv")):
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            dialect = csv.Sniffer().sniff(file.readline(), ",;\t")
+            file.seek(0)
+            rows = [row for row in csv.reader(file, dialect) if not any(one in cell for cell in row for one in ids)]
+        kept = io.StringIO()
+        csv.writer(kept, dialect).writerows(rows)
+        write_whole(path, kept.getvalue())
+
+
+def texts_of(project: Project, source: str) -> Iterator[str]:
+    """The texts of a file, read as the project's own were, or the lines of stdin for "-"."""
+    if source == "-":
+        yield from (line for line in (raw.strip() for raw in sys.stdin) if line)
+        return
+    columns = ingest.inspect(source, text=project.config.data.text, label="", metadata=(), id="")
+    for row in ingest.read(source, columns):
+        yield row.text
+
+
+def write_answers(answers: Iterator[Answer], config: Config, out: TextIO) -> None:
+    """A CSV line for each answer: text, label, probability of the label (of several, the smallest)."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["text", "label", "probability"])
+    for answer in answers:
+        sure = min((answer.probabilities[label] for label in answer.labels), default=None)
+        chance = 1 - max(answer.probabilities.values()) if sure is None else sure
+        writer.writerow([answer.text, config.data.separator.join(answer.labels), f"{chance:.4f}"])

@@ -1,0 +1,154 @@
+"""A project: one directory with its config, its database, its rounds and its lock.
+
+support-desk/  alloop.toml  alloop.db  .lock  rounds/0001/…  inbox/  cache/
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from alloop import config as configs
+from alloop.annotators import Annotator, Desk, annotators
+from alloop.augmenters import augmenters
+from alloop.config import Config
+from alloop.errors import ConfigError, LockedError, did_you_mean
+from alloop.executors import Executor, executors
+from alloop.registry import Registry
+from alloop.store import Store, now
+from alloop.strategies import strategies
+from alloop.tuning import tuners
+from alloop.work import TunerSpec
+
+CONFIG = "alloop.toml"
+DATABASE = "alloop.db"
+
+
+class Project:
+    """An opened project. Reading needs no lock; whoever writes holds `lock()`."""
+
+    def __init__(self, root: Path, store: Store) -> None:
+        self.root = root
+        self.store = store
+
+    @classmethod
+    def open(cls, root: Path) -> "Project":
+        """The project in a directory. Raises ConfigError where there is none."""
+        if not (root / DATABASE).exists():
+            if (root / CONFIG).exists():
+                raise ConfigError(f"{root} has a config but no texts yet", f"load them with: alloop init {root}")
+            raise ConfigError(f"{root} is not a project", f"make one with: alloop init {root} --data FILE")
+        return cls(root, Store.open(root / DATABASE))
+
+    @cached_property
+    def config(self) -> Config:
+        """The config as the file has it now; a round keeps its own snapshot."""
+        return configs.load(self.root / CONFIG)
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    def path(self, relative: str) -> Path:
+        return self.root / relative
+
+    def round_path(self, number: int) -> Path:
+        return self.root / "rounds" / f"{number:04}"
+
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """An empty directory inside the project, gone afterwards; what a killed process left in it is gone before."""
+        path = self.root / "cache" / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True, mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, command: str) -> Iterator[None]:
+        """Nobody else writes meanwhile; the kernel lets go when this process dies, however it dies.
+
+        Raises LockedError saying who holds the project.
+        """
+        with open(self.root / ".lock", "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise self._locked(file.read()) from None
+            file.truncate(0)
+            file.write(json.dumps({"pid": os.getpid(), "since": now(), "command": command}))
+            file.flush()
+            self.store.migrate()
+            yield
+
+    def _locked(self, holder: str) -> LockedError:
+        try:
+            who = json.loads(holder)
+            message = f"process {who['pid']} holds {self.root} since {who['since']} ({who['command']})"
+        except (ValueError, KeyError):  # it has the lock but has not said yet who it is
+            message = f"another process holds {self.root}"
+        return LockedError(message, "wait until it is done; reading always works: alloop status")
+
+    def desk(self, config: Config) -> Desk:
+        """What the annotator needs to know."""
+        return Desk(
+            project=self.store.uid,
+            inbox=self.root / "inbox",
+            kind=config.task.kind,
+            label_names={label.name: label.description for label in config.task.labels},
+            separator=config.data.separator,
+            annotators_per_text=config.annotate.annotators_per_text,
+            seed=config.round.seed,
+            gold=self.store.gold,
+        )
+
+    def annotator(self, config: Config) -> Annotator:
+        return annotators.build(config.annotate.backend, **config.options_of(config.annotate.backend))
+
+    def executor(self, config: Config) -> Executor:
+        return executors.build(config.run.executor, **config.options_of(config.run.executor))
+
+
+def tuner_spec(config: Config) -> TunerSpec:
+    """The configured tuner; one with a pretrained base also gets `model.base` and `model.max_tokens`."""
+    name = config.model.tuner
+    shared: dict[str, Any] = {"base": config.model.base, "max_tokens": config.model.max_tokens}
+    known = tuners.options(name)
+    options = {key: value for key, value in shared.items() if key in known} | config.options_of(name)
+    return TunerSpec(name, options)
+
+
+def check_plugins(config: Config) -> None:
+    """Build every plug-in the config names. Raises ConfigError for one that does not exist or has a wrong option."""
+    spec = tuner_spec(config)
+    tuners.build(spec.name, **spec.options)
+    chosen: list[tuple[Registry[Any], str]] = [
+        (strategies, config.round.strategy),
+        (strategies, config.round.cold_start),
+        (annotators, config.annotate.backend),
+        (executors, config.run.executor),
+        *((augmenters, name) for name in config.augment.use),
+    ]
+    for registry, name in chosen:
+        registry.build(name, **config.options_of(name))
+    used = {spec.name, *(name for _, name in chosen)}
+    for name in config.options:
+        if name not in used:
+            near = did_you_mean(name, used)
+            raise ConfigError(
+                f"[options.{name}] belongs to no plug-in this config uses; it uses: {', '.join(sorted(used))}",
+                f"did you mean {near!r}?" if near else "remove the table",
+            )
+
+
+def open_project(root: Path | str) -> Project:
+    """The project in a directory. Raises ConfigError where there is none."""
+    return Project.open(Path(root))

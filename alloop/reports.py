@@ -1,0 +1,351 @@
+"""Questions about a project, answered without changing it: where it stands, and what its labels have bought.
+
+Answers are dicts that JSON can hold, because `status --json` and `report --json` print them as they are. They may grow.
+"""
+
+import json
+import os
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alloop.config import Config, restore
+from alloop.errors import AlloopError
+from alloop.project import Project
+from alloop.steps import STEPS
+from alloop.store import MetricRow, RoundRow, Store
+
+IN_THE_INBOX = ("terminal", "file")  # annotators whose answers can be read at once, without a network
+METRIC_WORDS = {"f1_macro": "macro-F1", "f1_micro": "micro-F1"}
+
+
+def status(project: Project) -> dict[str, Any]:
+    """Counts, where the round stands, and in "next" what to type now.
+
+    "labelled" and "skipped" are texts, "waiting" is tasks nobody has answered yet, "unread" tasks whose answers the
+    next round will read, "unused" answers that name a removed label. "left" is how many pool texts can still be picked.
+    """
+    store, config = project.store, project.config
+    row = store.last_round()
+    texts, answers = store.counts(), store.answer_counts()
+    tasks, unread, trouble = _tasks(project, config)
+    found = {
+        "project": project.name,
+        "texts": {**texts, "left": texts["pool"] - store.taken_count()},
+        "labels": {
+            "labelled": answers["pool"]["labelled"] + answers["test"]["labelled"],
+            "labelled_test": answers["test"]["labelled"],
+            "skipped": answers["pool"]["skipped"] + answers["test"]["skipped"],
+            "waiting": sum(not answered for answered in tasks.values()),
+            "unread": unread,
+            "unused": _unused(store),
+        },
+        "round": _round(store, row),
+        "seconds": {} if row is None else store.step_seconds(row.number),
+        "annotator": config.annotate.backend,
+        "holder": lock_holder(project),
+    }
+    found["next"] = _next(project, config, found, tasks, trouble)
+    return found
+
+
+def _round(store: Store, row: RoundRow | None) -> dict[str, Any]:
+    """`step` is the first one without a finish: the round's state."""
+    if row is None:
+        return {"number": 0, "step": None, "finished": False}
+    found = {"number": row.number, "step": None, "finished": row.finished_at is not None, "started_at": row.started_at}
+    if row.abandoned_at is not None:
+        return {**found, "abandoned": True}
+    done = store.step_results(row.number)
+    return {**found, "step": next((step.name for step in STEPS if step.name not in done), None)}
+
+
+def _unused(store: Store) -> int:
+    """How many annotations the newest pull had to leave out."""
+    for row in reversed(store.rounds()):
+        if pulled := store.step_results(row.number).get("pull"):
+            return int(pulled.get("unused", 0))
+    return 0
+
+
+def _tasks(project: Project, config: Config) -> tuple[dict[str, bool], int, str | None]:
+    """task key -> whether it is answered; how many of the answers no round has read; why the inbox cannot be read.
+
+    An annotator with a network is not asked: of its answers, only those that a round has pulled are known.
+    """
+    asked = config.annotate.annotators_per_text
+    read = {key: labelled + skipped >= asked for key, labelled, skipped in project.store.task_answers()}
+    if config.annotate.backend not in IN_THE_INBOX or not read:
+        return read, 0, None
+    standing: dict[str, set[str]] = defaultdict(set)
+    try:
+        for one in project.annotator(config).pull("", project.desk(config)).annotations:
+            if one.task_key in read and one.state == "deleted":
+                standing[one.task_key].discard(one.annotator)
+            elif one.task_key in read:
+                standing[one.task_key].add(one.annotator)
+    except AlloopError as error:
+        return read, 0, error.message
+    now = {key: len(standing[key]) >= asked if key in standing else answered for key, answered in read.items()}
+    return now, sum(now[key] and not read[key] for key in now), None
+
+
+def _next(
+    project: Project, config: Config, found: Mapping[str, Any], tasks: Mapping[str, bool], trouble: str | None
+) -> str:
+    """A command that can be pasted; what follows a `#` says why. Someone may have to answer tasks first."""
+    again = command("round", project.root)
+    number, step = found["round"]["number"], found["round"]["step"]
+    if found["holder"]:
+        return f"{command('status', project.root)}  # {_says_holder(found['holder'])}"
+    if step not in (None, "pull"):
+        return f"{again}  # round {number} was interrupted and goes on with {step}"
+    if trouble is not None:
+        return f"correct the answers: {trouble}; then: {again}"
+    batch = [tasks[key] for key, _, _ in project.store.task_answers(last_batch=True)]
+    if sum(batch) < config.round.wait_for * len(batch):
+        return _answer_first(project, config, again)
+    if number == 0 and found["texts"]["pool"] < config.round.batch:
+        return f"{command('add', project.root)} FILE  # the pool has fewer texts than round.batch, {config.round.batch}"
+    if found["texts"]["left"] == 0 and _knows_all(project, found):
+        return f"{command('report', project.root)}  # no text is left to ask about"
+    return again
+
+
+def _knows_all(project: Project, found: Mapping[str, Any]) -> bool:
+    """Whether the last round finished, asked nothing, and trained on every label there is now."""
+    row = project.store.last_round()
+    if row is None or row.finished_at is None or found["labels"]["unread"]:
+        return False
+    labels = found["labels"]["labelled"] - found["labels"]["labelled_test"] - found["labels"]["unused"]
+    return not row.summary.get("pushed") and row.summary.get("labels", 0) >= labels
+
+
+def _answer_first(project: Project, config: Config, again: str) -> str:
+    backend = config.annotate.backend
+    if backend == "terminal":
+        return command("label", project.root)
+    if backend == "file":
+        file = Path("inbox") / f"round-{project.store.last_batch_round():04}.csv"
+        return f"fill in {project.root / file}, then: {again}"
+    if backend == "simulated":  # answers while the round pulls
+        return again
+    return f"answer the tasks in {backend}, then: {again}"
+
+
+def command(name: str, root: Path) -> str:
+    """An alloop command for a project, as it is typed in a shell."""
+    return f"alloop {name}" if root == Path() else f"alloop {name} {shlex.quote(str(root))}"
+
+
+def lock_holder(project: Project) -> dict[str, Any] | None:
+    """The process that works on the project now: {"pid", "since", "command"}. Reads; never touches the lock itself."""
+    path = project.root / ".lock"
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        holder = {"pid": int(said["pid"]), "since": str(said["since"]), "command": str(said["command"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return holder if _has_open(holder["pid"], path) else None
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether a process lives and has a file open. Where nobody can say (macOS, another user's), that it lives."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        opened = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return not Path("/proc/self/fd").exists()
+    return any(_points_to(one, path) for one in opened)
+
+
+def _points_to(link: Path, path: Path) -> bool:
+    try:
+        return link.samefile(path)
+    except OSError:  # closed in the meantime, or not a file at all
+        return False
+
+
+def _says_holder(holder: Mapping[str, Any]) -> str:
+    return f"process {holder['pid']} ({holder['command']}) is at work since {holder['since']}"
+
+
+def report(project: Project) -> dict[str, Any]:
+    """The label-efficiency curve: a point for every finished round that trained a model.
+
+    Metrics are those of the test texts, all under the latest test labels; "measured_on" is "audit" where a project has
+    no test texts, and the metrics are then those of the random texts, which every point has under "audit" too.
+    "labels" is what a model was trained on, "labels_paid" what people have labelled by then.
+    """
+    store = project.store
+    measured_on = "test" if store.counts()["test"] else "audit"
+    metrics = {split: _by_round(store.metrics(split)) for split in ("test", "audit")}
+    points, names, last = [], (), None
+    for row in store.rounds():
+        results = store.step_results(row.number)
+        if row.finished_at is None or row.abandoned_at is not None or "directory" not in results.get("train", {}):
+            continue
+        config = restore(row.config)
+        points.append(
+            {
+                **_bought(row, config),
+                "metrics": metrics[measured_on].get(row.number, {}),
+                "audit": metrics["audit"].get(row.number, {}),
+                "seconds": store.step_seconds(row.number),
+                "new_labels": [name for name in config.task.names if names and name not in names],
+                "tuner": config.model.tuner,
+            }
+        )
+        names, last = config.task.names, results
+    confusion = last and last.get("evaluate", {}).get("confusion")
+    return {
+        "project": project.name,
+        "kind": project.config.task.kind,
+        "measured_on": measured_on,
+        "label_names": list(names or project.config.task.names),
+        "points": points,
+        "confusion": confusion or None,
+    }
+
+
+def _bought(row: RoundRow, config: Config) -> dict[str, Any]:
+    summary = row.summary
+    paid_for_test = summary.get("labels_test", 0) if config.evaluate.holdout else 0
+    return {
+        "round": row.number,
+        "labels": summary["labels"],
+        "labels_test": summary.get("labels_test", 0),
+        "labels_audit": summary.get("labels_audit", 0),
+        "labels_paid": summary["labels"] + paid_for_test,
+        "seconds_annotating": summary.get("seconds_annotating", 0.0),
+        "strategy": summary.get("strategy") or config.round.strategy,
+    }
+
+
+def _by_round(rows: Iterable[MetricRow]) -> dict[int, dict[str, dict[str, Any]]]:
+    found: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in rows:
+        found[row.round][row.name] = {"value": row.value, "low": row.low, "high": row.high, "n": row.n}
+    return dict(found)
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """The metric that a report's curve shows unless asked otherwise."""
+    return "accuracy" if report["kind"] == "single" else "f1_micro"
+
+
+def metric_words(name: str) -> str:
+    """A metric as people call it."""
+    return METRIC_WORDS.get(name, name.replace("_", " "))
+
+
+def per_label(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each label's metrics after the last round, as measured: {"label", "precision", "recall", "f1"}; worst F1 first."""
+    if not report["points"]:
+        return []
+    metrics = report["points"][-1]["metrics"]
+    rows = [
+        {"label": label, **{kind: metrics.get(f"{kind}:{label}") for kind in ("precision", "recall", "f1")}}
+        for label in report["label_names"]
+    ]
+    return sorted((row for row in rows if row["f1"]), key=lambda row: (row["f1"]["value"], row["label"]))
+
+
+def confused(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Which labels the last model took for which: {"label", "taken_for", "n", "of"}, most frequent first.
+
+    Empty for multi-label tasks, whose labels do not compete.
+    """
+    matrix, names = report["confusion"], report["label_names"]
+    if matrix is None or report["kind"] != "single":
+        return []
+    pairs = [
+        {"label": names[true], "taken_for": names[said], "n": int(n), "of": int(sum(row))}
+        for true, row in enumerate(matrix)
+        for said, n in enumerate(row)
+        if true != said and n
+    ]
+    return sorted(pairs, key=lambda pair: -pair["n"])
+
+
+def with_interval(metric: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """A metric with its 95 % interval: "0.712 (0.66–0.76)"."""
+    if metric is None:
+        return "–"
+    value = f"{metric['value']:.{digits}f}"
+    if metric["low"] is None:
+        return value
+    return f"{value} ({metric['low']:.2f}–{metric['high']:.2f})"
+
+
+def status_text(found: Mapping[str, Any]) -> str:
+    """What `status` found, for reading."""
+    texts, labels, state = found["texts"], found["labels"], found["round"]
+    pool = f"{texts['pool']:,} in the pool, {texts['left']:,} of them never asked about"
+    lines = [("texts", f"{pool}; {format(texts['test'], ',') if texts['test'] else 'none'} to test with")]
+    counts = [f"{labels['labelled']:,} texts labelled"]
+    if labels["labelled_test"]:
+        counts[0] += f" ({labels['labelled_test']:,} of them test texts)"
+    counts += [f"{labels['skipped']:,} skipped"] if labels["skipped"] else []
+    counts += [f"{labels['unread']:,} new answers"] if labels["unread"] else []
+    counts += [f"{labels['unused']:,} answers name a removed label"] if labels["unused"] else []
+    lines.append(("labels", ", ".join([*counts, f"{labels['waiting']:,} tasks waiting in: {found['annotator']}"])))
+    lines.append(("round", _round_words(state)))
+    if found["seconds"]:
+        lines.append(("seconds", seconds_words(found["seconds"])))
+    if found["holder"]:
+        lines.append(("lock", _says_holder(found["holder"])))
+    lines.append(("next", found["next"]))
+    return "\n".join([found["project"], *(f"  {name:8} {words}" for name, words in lines)])
+
+
+def _round_words(state: Mapping[str, Any]) -> str:
+    if state["number"] == 0:
+        return "none yet"
+    if state.get("abandoned"):
+        return f"{state['number']}, abandoned"
+    return f"{state['number']}, finished" if state["finished"] else f"{state['number']}, at {state['step']}"
+
+
+def seconds_words(seconds: Mapping[str, float]) -> str:
+    """Seconds per step as a sum, the longest first; steps below a tenth of a second are not worth a word."""
+    slow = sorted((item for item in seconds.items() if item[1] >= 0.1), key=lambda item: -item[1])
+    return f"{sum(seconds.values()):.1f} = " + " + ".join(f"{step} {taken:.1f}" for step, taken in slow) if slow else "0"
+
+
+def outcome_text(project: Project, number: int) -> str:
+    """What a finished round did, and what the labels of the last batch have changed."""
+    store = project.store
+    results, seconds = store.step_results(number), store.step_seconds(number)
+    sentences = [f"Round {number} took {sum(seconds.values()):.1f} s."]
+    train = results.get("train", {})
+    if "directory" in train:
+        labels = f"{train['labels']:,} label{'s' if train['labels'] != 1 else ''}"
+        sentences.append(f"Trained on {labels}.{_measured_words(report(project), number)}")
+    else:
+        sentences.append("No model yet: that takes texts of two different labels.")
+    pushed = results.get("push", {}).get("tasks", 0)
+    if pushed:
+        sentences.append(f"Pushed {pushed} text{'s' if pushed != 1 else ''} to: {project.config.annotate.backend}.")
+    else:
+        sentences.append("Pushed nothing.")
+    return " ".join(sentences)
+
+
+def _measured_words(report: Mapping[str, Any], number: int) -> str:
+    name = headline(report)
+    values = {point["round"]: point["metrics"][name] for point in report["points"] if name in point["metrics"]}
+    if number not in values:
+        return " There are no labelled texts yet to measure it on."
+    now = values[number]
+    kind = "test texts" if report["measured_on"] == "test" else "random texts, judged before they were labelled"
+    words = f" {metric_words(name).capitalize()} {with_interval(now)} on {now['n']:,} {kind}"
+    before = [values[earlier]["value"] for earlier in values if earlier < number]
+    return f"{words}, {now['value'] - before[-1]:+.3f} since the last round." if before else f"{words}."

@@ -1,0 +1,56 @@
+"""What plugs in: every family, its members, their options."""
+
+from typing import Any
+
+from alloop.annotators import annotators
+from alloop.augmenters import augmenters
+from alloop.consensus import consensus_rules
+from alloop.errors import UsageError, did_you_mean
+from alloop.executors import executors
+from alloop.registry import Registry
+from alloop.strategies import strategies
+from alloop.tuning import tuners
+
+FAMILIES: dict[str, Registry[Any] | None] = {
+    "strategies": strategies,
+    "tuners": tuners,
+    "augmenters": augmenters,
+    "annotators": annotators,
+    "executors": executors,
+    "stopping": None,  # none yet
+    "consensus": consensus_rules,
+}
+
+
+def contents(family: str | None = None, name: str | None = None) -> dict[str, dict[str, Any]]:
+    """{family: {name: {"summary", "help", "options"}}} of everything, of one family, or of one plug-in."""
+    if family is not None and family not in FAMILIES:
+        near = did_you_mean(family, FAMILIES)
+        raise UsageError(
+            f"there is no family {family!r}; there are: {', '.join(FAMILIES)}",
+            f"did you mean {near!r}?" if near else None,
+        )
+    found: dict[str, dict[str, Any]] = {}
+    for one, registry in FAMILIES.items():
+        if family in (None, one):
+            names = [] if registry is None else registry.names() if name is None else [name]
+            found[one] = {member: _about(registry, member) for member in names if registry is not None}
+    return found
+
+
+def _about(registry: Registry[Any], name: str) -> dict[str, Any]:
+    text = (registry.get(name).__doc__ or "").strip()
+    return {"summary": text.split("\n", 1)[0], "help": text, "options": registry.options(name)}
+
+
+def as_text(found: dict[str, dict[str, Any]], details: bool = False) -> str:
+    """The same for reading; `details` adds the whole help."""
+    lines = []
+    for family, members in found.items():
+        lines.append(f"{family}:" if members else f"{family}: none")
+        for name, about in members.items():
+            lines.append(f"  {name:18} {about['summary']}")
+            if details:
+                lines += [f"    {line.strip()}" for line in about["help"].splitlines()[1:]]
+            lines += [f"    {option} = {value!r}" for option, value in about["options"].items()]
+    return "\n".join(lines)

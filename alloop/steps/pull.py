@@ -1,0 +1,79 @@
+"""Pull: what people answered, and the one label set of each text that the round trains on."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alloop.annotators import Pulled
+from alloop.consensus import consensus_rules
+from alloop.errors import WaitingError
+from alloop.records import Annotation
+from alloop.steps.context import Context
+from alloop.store import Resolved
+
+
+def do(context: Context) -> Pulled:
+    annotator = context.project.annotator(context.config)
+    pulled = annotator.pull(_cursor(context), context.project.desk(context.config))
+    known = context.project.store.task_texts([one.task_key for one in pulled.annotations if one.task_key])
+    ours: list[Annotation] = []
+    for one in pulled.annotations:
+        text_id = one.text_id or known.get(one.task_key or "")
+        if text_id:  # an answer to somebody else's task is not ours to judge
+            ours.append(dataclasses.replace(one, text_id=text_id))
+    return Pulled(ours, pulled.upto)
+
+
+def _cursor(context: Context) -> str:
+    """How far the last finished pull read."""
+    for row in reversed(context.project.store.rounds()):
+        if result := context.project.store.step_results(row.number).get("pull"):
+            return str(result["upto"])
+    return ""
+
+
+def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
+    store = context.project.store
+    new = store.add_annotations(context.config.annotate.backend, pulled.annotations)
+    if not context.now and waiting_for(context) is not None:
+        return None
+    task = context.config.task
+    store.sync_labels([(label.name, label.description) for label in task.labels], context.round.number)
+    votes, unused = usable_votes(store.answers(), task.names, task.rename)
+    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
+    rows = [Resolved(one, labels, sure, len(votes[one])) for one, (labels, sure) in sorted(decided.items())]
+    store.add_resolved(context.round.number, rows)
+    return {"new": new, "resolved": len(rows), "unused": unused, "upto": pulled.upto}
+
+
+def usable_votes(
+    answers: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]], names: Sequence[str], rename: Mapping[str, str]
+) -> tuple[dict[str, list[tuple[str, tuple[str, ...]]]], int]:
+    """The votes in terms of today's labels, and how many had to be left out for naming a removed one."""
+    usable: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    unused = 0
+    for text_id, said in answers.items():
+        for annotator, labels in said:
+            today = tuple(rename.get(label, label) for label in labels)
+            if set(today) <= set(names):
+                usable.setdefault(text_id, []).append((annotator, tuple(sorted(today, key=names.index))))
+            else:
+                unused += 1
+    return usable, unused
+
+
+def waiting_for(context: Context) -> WaitingError | None:
+    """Why the round cannot go on yet, or None. A skip is an answer."""
+    asked = context.config.annotate.annotators_per_text
+    tasks = context.project.store.task_answers(last_batch=context.low_water is None)
+    answered = sum(labelled + skipped >= asked for _, labelled, skipped in tasks)
+    if context.low_water is not None:
+        enough = len(tasks) - answered < max(1, context.low_water)
+    else:
+        enough = answered >= context.config.round.wait_for * len(tasks)
+    if enough:
+        return None
+    return WaitingError(
+        f"{answered} of {len(tasks)} tasks are answered; what was answered is kept",
+        "go on with what is there: alloop round --now",
+    )

@@ -1,0 +1,89 @@
+"""Score: what the model says of the pool, as much of it as the strategy needs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alloop.errors import ConfigError
+from alloop.files import publish
+from alloop.project import tuner_spec
+from alloop.seeds import rng_for
+from alloop.steps.context import Context, read_ids, write_ids
+from alloop.strategies import strategies
+from alloop.work import load_predictions
+
+
+def do(context: Context) -> dict[str, Any]:
+    if not context.room:
+        return {"skipped": "nothing will be pushed"}
+    config = context.config
+    selectable = selectable_ids(context)
+    if not selectable:
+        return {"skipped": "no text is left to pick"}
+    name = strategy_name(context)
+    needs = strategies.build(name, **config.options_of(name)).needs
+    model = context.published("train")
+    if not needs:
+        return {"skipped": f"{name} looks at no predictions", "selectable": len(selectable)}
+    ids = candidates(context, selectable)
+    if model is None and set(needs) - {"embeddings"}:
+        raise ConfigError(
+            f"round.cold_start = {name!r} needs {', '.join(needs)}, which only a trained model has",
+            'take one that works without: cold_start = "kmeans" or "random"',
+        )
+    known = _known_predictions(context) if tuple(needs) == ("probs",) else {}
+
+    def fill(out: Path) -> None:
+        rest = [one for one in ids if one not in known]
+        context.predict(model, [text.text for text in context.project.store.texts(rest)], needs, out)
+        write_ids(out, ids)
+        if known:
+            _merge(out, ids, rest, known)
+
+    ingredients = {"model": model and model.name, "ids": ids, "needs": needs, "tuner": tuner_spec(config).name}
+    directory = publish(context.directory("score", ingredients), fill)
+    return {"directory": context.relative(directory), "scored": len(ids), "selectable": len(selectable)}
+
+
+def strategy_name(context: Context) -> str:
+    """The strategy that picks in this round."""
+    cold = "directory" not in context.results.get("train", {})
+    return context.config.round.cold_start if cold else context.config.round.strategy
+
+
+def selectable_ids(context: Context) -> list[str]:
+    """Pool texts that nobody labelled and nobody was asked about, in id order."""
+    store = context.project.store
+    taken = store.asked_ids() | {one.text_id for one in store.resolved(context.round.number, "pool")}
+    return [one for one in store.text_ids("pool") if one not in taken]
+
+
+def candidates(context: Context, selectable: Sequence[str]) -> list[str]:
+    """At most `round.candidates` of the selectable texts, a uniform sample, in id order."""
+    most = context.config.round.candidates
+    if len(selectable) <= most:
+        return list(selectable)
+    rng = rng_for(context.round.seed, context.round.number, "candidates")
+    return [selectable[i] for i in sorted(rng.choice(len(selectable), most, replace=False))]
+
+
+def _known_predictions(context: Context) -> dict[str, np.ndarray]:
+    """What the evaluate step of this round has already predicted of pool texts."""
+    directory = context.published("evaluate")
+    if directory is None:
+        return {}
+    probs = load_predictions(directory / "stop").probs
+    return {} if probs is None else dict(zip(read_ids(directory / "stop"), probs, strict=True))
+
+
+def _merge(out: Path, ids: Sequence[str], rest: Sequence[str], known: Mapping[str, np.ndarray]) -> None:
+    new = load_predictions(out).probs
+    rows = {} if new is None else dict(zip(rest, new, strict=True))
+    np.save(out / "probs.new.npy", np.stack([rows[one] if one in rows else known[one] for one in ids]))
+    (out / "probs.new.npy").replace(out / "probs.npy")
+
+
+def save(context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    return result

@@ -1,0 +1,106 @@
+"""Select: the texts to ask about, some of them drawn at random."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from alloop.seeds import rng_for
+from alloop.steps.context import Context, read_ids
+from alloop.steps.score import candidates, selectable_ids, strategy_name
+from alloop.store import PickRow
+from alloop.strategies import Labelled, Pool, strategies
+from alloop.work import load_predictions
+
+
+def do(context: Context) -> list[PickRow]:
+    scored = context.results["score"]
+    if "directory" not in scored and "selectable" not in scored:
+        return []
+    selectable = selectable_ids(context)
+    batch = min(context.room, len(selectable))
+    rng = rng_for(context.round.seed, context.round.number, "select")
+    at_random = min(_random_now(context), batch)
+    drawn = sorted(rng.choice(len(selectable), at_random, replace=False))
+    random_ids = {selectable[i] for i in drawn}
+    pool = _pool(context, selectable, random_ids)
+    picks = _picked(context, pool, min(batch - at_random, len(pool)), rng)
+    predicted = _predictions_of(context, [*random_ids, *(pick.text_id for pick in picks)])
+    probability = at_random / len(selectable)
+    draws = [PickRow(one, 0, None, "random", probability, None) for one in sorted(random_ids)]
+    # random ones stand anywhere in the queue, so that half a batch answered holds half of them
+    for draw, place in zip(draws, sorted(rng.integers(0, len(picks) + 1, len(draws))), strict=True):
+        picks.insert(place, draw)
+    return [
+        dataclasses.replace(pick, rank=rank, predicted=predicted.get(pick.text_id))
+        for rank, pick in enumerate(picks, 1)
+    ]
+
+
+def _random_now(context: Context) -> int:
+    """How many of this batch are drawn at random; what a round's fraction leaves over comes in a later one."""
+    settings = context.config.round
+    due = settings.random_share * settings.batch
+    before = sum(bool(context.project.store.picks(n)) for n in range(1, context.round.number))
+    return int(due * (before + 1) + 1e-9) - int(due * before + 1e-9)
+
+
+def _pool(context: Context, selectable: Sequence[str], left_out: set[str]) -> Pool:
+    """What the strategy sees: the scored texts, without those that were drawn at random."""
+    directory = context.published("score")
+    if directory is None:
+        ids = [one for one in candidates(context, selectable) if one not in left_out]
+        return Pool(ids, [text.text for text in context.project.store.texts(ids)], context.config.task.kind)
+    scored = read_ids(directory)
+    rows = [row for row, one in enumerate(scored) if one not in left_out]
+    ids = [scored[row] for row in rows]
+    said = load_predictions(directory)
+    labelled = context.project.store.resolved(context.round.number, "pool")
+    names = context.config.task.names
+    y = np.array([[name in one.labels for name in names] for one in labelled], np.float32)
+    return Pool(
+        ids,
+        [text.text for text in context.project.store.texts(ids)],
+        context.config.task.kind,
+        probs=None if said.probs is None else said.probs[rows],
+        embeddings=None if said.embeddings is None else said.embeddings[rows],
+        samples=None if said.samples is None else said.samples[:, rows],
+        members=None if said.members is None else said.members[:, rows],
+        labelled=Labelled([one.text_id for one in labelled], y.reshape(-1, len(names))),
+    )
+
+
+def _picked(context: Context, pool: Pool, n: int, rng: np.random.Generator) -> list[PickRow]:
+    if n == 0:
+        return []
+    name = strategy_name(context)
+    picks = strategies.build(name, **context.config.options_of(name))(pool, n, rng)
+    # every text is equally likely to be picked by `random`, so its picks can be judged like the other random ones
+    probability = n / len(pool) if name == "random" else None
+    return [
+        PickRow(pool.ids[int(row)], 0, float(score), name, probability, None)
+        for row, score in zip(picks.index, picks.score, strict=True)
+    ]
+
+
+def _predictions_of(context: Context, ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What the model says of the chosen texts, by label; nothing without a model."""
+    model = context.published("train")
+    if model is None or not ids:
+        return {}
+    directory = context.published("score")
+    scored = dict(zip(read_ids(directory), load_predictions(directory).probs, strict=True)) if directory else {}  # type: ignore[arg-type]
+    rest = sorted(set(ids) - set(scored))
+    if rest:
+        with context.project.scratch("picks") as out:
+            context.predict(model, [text.text for text in context.project.store.texts(rest)], ("probs",), out)
+            probs = np.array(load_predictions(out).probs)
+        scored |= dict(zip(rest, probs, strict=True))
+    names = context.config.task.names
+    return {one: {name: round(float(p), 6) for name, p in zip(names, scored[one], strict=True)} for one in ids}
+
+
+def save(context: Context, picks: list[PickRow]) -> dict[str, Any]:
+    context.project.store.add_picks(context.round.number, picks)
+    return {"picks": len(picks), "strategy": strategy_name(context)} if picks else {"skipped": "nothing to pick"}

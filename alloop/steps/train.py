@@ -1,0 +1,91 @@
+"""Train: examples in, a model directory out."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from alloop.config import restore
+from alloop.files import publish
+from alloop.project import tuner_spec
+from alloop.records import Example
+from alloop.steps.context import Context, published, read_json
+from alloop.store import Resolved
+from alloop.tuning import FitJob
+from alloop.work import write_fit
+
+HELD_BACK_SHARE = 0.1
+HELD_BACK_FROM = 400  # below this many labels a tenth of them is too noisy a judge to be worth its loss
+
+
+def seen_labels(resolved: Sequence[Resolved]) -> set[tuple[str, ...]]:
+    """The different answers there are; with fewer than two there is nothing to learn."""
+    return {one.labels for one in resolved}
+
+
+def do(context: Context) -> dict[str, Any]:
+    resolved = context.project.store.resolved(context.round.number, "pool")
+    if len(seen_labels(resolved)) < 2:
+        return {"skipped": "fewer than two different labels so far"}
+    fit = _fit_job(context, resolved)
+    spec = tuner_spec(context.config)
+    ingredients = {"fit": dataclasses.asdict(fit), "tuner": spec.name, "options": dict(spec.options)}
+    ingredients["fit"]["init"] = fit.init and fit.init.name
+    directory = publish(
+        context.directory("train", ingredients), lambda out: context.run_job(lambda job: write_fit(job, spec, fit), out)
+    )
+    return {
+        "directory": context.relative(directory),
+        "labels": len(resolved),
+        "variants": sum(example.is_variant for example in fit.train),
+        "held_back": len(fit.dev or ()),
+        "measured": read_json(directory / "measured.json"),
+    }
+
+
+def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
+    config = context.config
+    ids = [one.text_id for one in resolved]
+    texts = {text.id: text.text for text in context.project.store.texts(ids)}
+    held_back = _held_back(resolved)
+    labels = {one.text_id: one.labels for one in resolved}
+    use = [(name, json.dumps(config.options_of(name), sort_keys=True)) for name in config.augment.use]
+    variants = [
+        Example(variant, labels[parent], is_variant=True)
+        for parent, variant in context.project.store.variants(context.round.number, use)
+        if parent in labels and parent not in held_back
+    ]
+    return FitJob(
+        train=[Example(texts[one], labels[one]) for one in ids if one not in held_back] + variants,
+        dev=[Example(texts[one], labels[one]) for one in ids if one in held_back] or None,
+        kind=config.task.kind,
+        labels=config.task.names,
+        descriptions={label.name: label.description for label in config.task.labels if label.description},
+        seed=context.seed("train"),
+        init=_previous_model(context) if config.model.warm_start else None,
+    )
+
+
+def _held_back(resolved: Sequence[Resolved]) -> set[str]:
+    """The ids kept out of training to judge it by, a share of each answer; none while labels are few."""
+    if len(resolved) < HELD_BACK_FROM:
+        return set()
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for one in resolved:
+        groups.setdefault(one.labels, []).append(one.text_id)
+    # ids are hashes, so that the first of them are a random sample, and the same one as long as no label is added
+    return {text_id for ids in groups.values() for text_id in ids[: int(HELD_BACK_SHARE * len(ids))]}
+
+
+def _previous_model(context: Context) -> Path | None:
+    for row in reversed(context.project.store.rounds()):
+        if row.number < context.round.number and restore(row.config).model == context.config.model:
+            directory = published(context.project, row, "train")
+            if directory is not None:
+                return directory.absolute()
+    return None
+
+
+def save(context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    return result

@@ -1,0 +1,702 @@
+"""The project's database; the only module that speaks SQL. Facts are appended; a step and its finish are one commit.
+
+Anyone may read `alloop.db` with other tools while a round runs (WAL). Only the holder of the project's lock writes.
+Times are ISO 8601 in UTC. Lists and mappings are JSON.
+"""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+from alloop.errors import AlloopError, DataError
+from alloop.records import Annotation, Task, Text
+
+FIRST_TABLES = """
+CREATE TABLE project (uid TEXT NOT NULL, created_at TEXT NOT NULL) STRICT;
+CREATE TABLE texts (
+    id TEXT PRIMARY KEY, text TEXT NOT NULL, split TEXT NOT NULL CHECK (split IN ('pool', 'test')),
+    gold TEXT, added_at TEXT NOT NULL, removed_at TEXT) STRICT;
+CREATE INDEX texts_test ON texts (id) WHERE split = 'test';
+CREATE INDEX texts_removed ON texts (split) WHERE removed_at IS NOT NULL;
+CREATE TABLE sources (
+    file TEXT NOT NULL, row INTEGER NOT NULL, external_id TEXT, text_id TEXT NOT NULL REFERENCES texts (id),
+    metadata TEXT NOT NULL) STRICT;
+CREATE INDEX sources_text ON sources (text_id);
+CREATE TABLE variants (
+    id TEXT NOT NULL, parent_id TEXT NOT NULL REFERENCES texts (id), text TEXT NOT NULL,
+    augmenter TEXT NOT NULL, options TEXT NOT NULL, seed INTEGER NOT NULL, round INTEGER NOT NULL,
+    rejected TEXT, PRIMARY KEY (parent_id, augmenter, options, id)) STRICT;
+CREATE TABLE labels (
+    position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, description TEXT NOT NULL,
+    since INTEGER NOT NULL, retired INTEGER) STRICT;
+CREATE TABLE tasks (
+    key TEXT PRIMARY KEY, text_id TEXT NOT NULL REFERENCES texts (id), purpose TEXT NOT NULL,
+    round INTEGER NOT NULL, rank INTEGER NOT NULL, blind INTEGER NOT NULL, remote_id TEXT NOT NULL,
+    withdrawn_at TEXT) STRICT;
+CREATE INDEX tasks_text ON tasks (text_id);
+CREATE TABLE annotations (
+    seq INTEGER PRIMARY KEY, backend TEXT NOT NULL, remote_id TEXT NOT NULL, version TEXT NOT NULL,
+    text_id TEXT NOT NULL REFERENCES texts (id), task_key TEXT, annotator TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('labelled', 'skipped', 'deleted')), labels TEXT NOT NULL,
+    seconds REAL, made_at TEXT NOT NULL, UNIQUE (backend, remote_id, version)) STRICT;
+CREATE INDEX annotations_text ON annotations (text_id);
+CREATE TABLE rounds (
+    number INTEGER PRIMARY KEY, config TEXT NOT NULL, seed INTEGER NOT NULL, versions TEXT NOT NULL,
+    started_at TEXT NOT NULL, finished_at TEXT, abandoned_at TEXT, summary TEXT) STRICT;
+CREATE TABLE steps (
+    round INTEGER NOT NULL REFERENCES rounds (number), name TEXT NOT NULL, started_at TEXT NOT NULL,
+    finished_at TEXT NOT NULL, result TEXT NOT NULL, PRIMARY KEY (round, name)) STRICT;
+CREATE TABLE resolved (
+    round INTEGER NOT NULL REFERENCES rounds (number), text_id TEXT NOT NULL REFERENCES texts (id),
+    labels TEXT NOT NULL, confidence REAL NOT NULL, votes INTEGER NOT NULL,
+    PRIMARY KEY (round, text_id)) STRICT;
+CREATE INDEX resolved_text ON resolved (text_id);
+CREATE TABLE picks (
+    round INTEGER NOT NULL REFERENCES rounds (number), text_id TEXT NOT NULL REFERENCES texts (id),
+    rank INTEGER NOT NULL, score REAL, strategy TEXT NOT NULL, probability REAL, predicted TEXT,
+    PRIMARY KEY (round, text_id)) STRICT;
+CREATE TABLE metrics (
+    round INTEGER NOT NULL REFERENCES rounds (number), split TEXT NOT NULL, test_version TEXT NOT NULL,
+    name TEXT NOT NULL, value REAL NOT NULL, low REAL, high REAL, n INTEGER NOT NULL,
+    PRIMARY KEY (round, split, test_version, name)) STRICT;
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, config TEXT NOT NULL, started_at TEXT NOT NULL,
+    finished_at TEXT, result TEXT) STRICT
+"""
+
+migrations = Migrations("alloop")
+
+
+@migrations()
+def m001_first_tables(db: Database) -> None:
+    for statement in FIRST_TABLES.split(";"):
+        db.execute(statement)
+
+
+def now() -> str:
+    """This moment, as it is stored."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class StoredText:
+    """A text as it comes in: `gold` is a known true label, `labels` a label somebody gave, `row` is 1-based."""
+
+    id: str
+    text: str
+    file: str
+    row: int
+    external_id: str | None
+    metadata: Mapping[str, str]
+    gold: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The one label set of a text that a round trains on, and how sure the annotators were of it."""
+
+    text_id: str
+    labels: tuple[str, ...]
+    confidence: float
+    votes: int
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """A round as stored. `config` is the snapshot's JSON."""
+
+    number: int
+    config: str
+    seed: int
+    started_at: str
+    finished_at: str | None
+    abandoned_at: str | None
+    summary: dict[str, Any]
+
+
+# id, parent id, text, augmenter, its options, seed, why it was rejected
+Variant = tuple[str, str, str, str, str, int, str | None]
+
+
+@dataclass(frozen=True)
+class PickRow:
+    """A chosen text. `probability` is the chance it had of being drawn, for random ones; `predicted` its label's."""
+
+    text_id: str
+    rank: int
+    score: float | None
+    strategy: str
+    probability: float | None
+    predicted: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One measured number of a round on one split, with its 95 % interval where it has one."""
+
+    round: int
+    split: str
+    test_version: str
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Store:
+    """Reads any time; writes inside `transaction()`. Opened by `create` or `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        connection = sqlite3.connect(path, timeout=30)
+        self._db = Database(connection, recursive_triggers=False, execute_plugins=False, strict=True)
+        self._sql("PRAGMA synchronous = FULL")
+        self._sql("PRAGMA foreign_keys = ON")
+        self._sql("PRAGMA cache_size = -200000")  # KiB: ids are hashes, so that inserts hit every page
+
+    @classmethod
+    def create(cls, path: Path, uid: str) -> "Store":
+        """A new database in a file that does not exist yet."""
+        store = cls(path)
+        store._db.enable_wal()
+        migrations.apply(store._db)
+        with store.transaction():
+            store._sql("INSERT INTO project VALUES (?, ?)", (uid, now()))
+        return store
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """An existing database. Raises DataError for a damaged one or one of a newer alloop."""
+        if not path.exists():
+            raise DataError(f"{path} does not exist", "make a project with: alloop init DIR --data FILE")
+        store = cls(path)
+        try:
+            known = {migration.name for migration in migrations._migrations}
+            applied = {migration.name for migration in migrations.applied(store._db)}
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"{path} is not a database of alloop: {error}", "restore it from a backup") from error
+        if newer := applied - known:
+            raise DataError(
+                f"{path} was written by a newer alloop (it has {', '.join(sorted(newer))})",
+                "upgrade with: pip install --upgrade alloop",
+            )
+        return store
+
+    def migrate(self) -> None:
+        """Bring an older database up to date, after a backup beside it."""
+        if migrations.pending(self._db):
+            backup = self.path.with_name(f"{self.path.name}.before-{len(migrations.applied(self._db)) + 1:03}")
+            self._sql("VACUUM INTO ?", (str(backup),))
+            migrations.apply(self._db)
+
+    @property
+    def needs_migration(self) -> bool:
+        return bool(migrations.pending(self._db))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside are one commit, or none of them happened."""
+        try:
+            with self._db.atomic():
+                yield
+        except sqlite3.OperationalError as error:
+            if "full" in str(error) or "disk" in str(error):
+                raise AlloopError(
+                    f"{self.path} could not be written: {error}",
+                    "nothing of this step was recorded; free some space and run the command again",
+                ) from error
+            raise
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy of the database in one file."""
+        self._sql("VACUUM INTO ?", (str(target),))
+
+    def close(self) -> None:
+        self._db.close()
+
+    @property
+    def uid(self) -> str:
+        """What tells this project from all others; part of every task's key."""
+        return str(self._value("SELECT uid FROM project"))
+
+    # texts
+
+    def add_texts(self, rows: Iterable[StoredText], split: str) -> tuple[int, int, int]:
+        """Store rows; equal texts once. Returns how many rows there were, new texts, and known labels.
+
+        Raises DataError for a row whose text is already in the other split.
+        """
+        seen = new = labelled = 0
+        at = now()
+        for chunk in _chunks(rows, 20_000):
+            seen += len(chunk)
+            before = self._db.conn.total_changes
+            self._db.conn.executemany(
+                "INSERT INTO texts VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO NOTHING",
+                ((r.id, r.text, split, None if r.gold is None else json.dumps(r.gold), at) for r in chunk),
+            )
+            new += self._db.conn.total_changes - before
+            if self._db.conn.total_changes - before < len(chunk):
+                self._refuse_other_split(chunk, split)
+            self._db.conn.executemany(
+                "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
+                ((r.file, r.row, r.external_id, r.id, json.dumps(r.metadata) if r.metadata else "{}") for r in chunk),
+            )
+            known = [row for row in chunk if row.labels is not None]
+            labelled += len(known)
+            self._db.conn.executemany(
+                "INSERT INTO annotations VALUES (NULL, 'import', ?, '1', ?, NULL, ?, 'labelled', ?, NULL, ?)"
+                " ON CONFLICT DO NOTHING",
+                ((f"{r.file}:{r.row}", r.id, r.file, json.dumps(r.labels), at) for r in known),
+            )
+        return seen, new, labelled
+
+    def _refuse_other_split(self, chunk: Sequence[StoredText], split: str) -> None:
+        other = "pool" if split == "test" else "test"
+        for row in chunk:
+            if self._value("SELECT 1 FROM texts WHERE id = ? AND split = ?", (row.id, other)):
+                raise DataError(
+                    f"{row.file}, row {row.row}: this text is in the {other} texts already: {row.text[:60]!r}",
+                    "take it out of one of the files; a text in both would make the metrics flatter",
+                )
+
+    def hold_out(self, ids: Iterable[str]) -> None:
+        """Make pool texts test texts."""
+        self._db.conn.executemany("UPDATE texts SET split = 'test' WHERE id = ?", ((one,) for one in ids))
+
+    def text_ids(self, split: str) -> Iterator[str]:
+        """The ids of all texts of a split that were not removed, in id order."""
+        rows = self._sql("SELECT id FROM texts WHERE split = ? AND removed_at IS NULL ORDER BY id", (split,))
+        return (row[0] for row in rows)
+
+    def texts(self, ids: Sequence[str]) -> list[Text]:
+        """The texts of these ids, in their order."""
+        found = dict(self._by_ids("SELECT id, text FROM texts WHERE id IN", ids))
+        return [Text(one, found[one]) for one in ids]
+
+    def known_ids(self, ids: Sequence[str]) -> set[str]:
+        """Which of these ids are stored, removed ones included."""
+        return {row[0] for row in self._by_ids("SELECT id FROM texts WHERE id IN", ids)}
+
+    def gold(self, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The known true labels of those texts that have them."""
+        rows = self._by_ids("SELECT id, gold FROM texts WHERE gold IS NOT NULL AND id IN", ids)
+        return {text_id: tuple(json.loads(gold)) for text_id, gold in rows}
+
+    def test_gold(self) -> dict[str, tuple[str, ...]]:
+        """The labels of the test file, by text id in id order."""
+        rows = self._sql(
+            "SELECT id, gold FROM texts WHERE split = 'test' AND gold IS NOT NULL AND removed_at IS NULL ORDER BY id"
+        )
+        return {text_id: tuple(json.loads(gold)) for text_id, gold in rows}
+
+    def metadata(self, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The extra columns of the first row of each text."""
+        rows = self._by_ids("SELECT text_id, metadata FROM sources WHERE text_id IN", ids, "ORDER BY rowid DESC")
+        return {text_id: json.loads(metadata) for text_id, metadata in rows}
+
+    def sources(self, ids: Sequence[str]) -> dict[str, list[tuple[str, int, str | None]]]:
+        """Every (file, row, external id) a text came from."""
+        found: dict[str, list[tuple[str, int, str | None]]] = defaultdict(list)
+        query = "SELECT text_id, file, row, external_id FROM sources WHERE text_id IN"
+        for text_id, file, row, external_id in self._by_ids(query, ids, "ORDER BY rowid"):
+            found[text_id].append((file, row, external_id))
+        return found
+
+    def ids_by_external_id(self, external_id: str) -> list[str]:
+        """The text ids of the rows that carry this id of the user's."""
+        return [row[0] for row in self._sql("SELECT text_id FROM sources WHERE external_id = ?", (external_id,))]
+
+    def counts(self) -> dict[str, int]:
+        """How many texts each split has, removed ones left out."""
+        everything = self._value("SELECT count(*) FROM texts")
+        test = self._value("SELECT count(*) FROM texts WHERE split = 'test'")
+        gone = dict(self._sql("SELECT split, count(*) FROM texts WHERE removed_at IS NOT NULL GROUP BY split"))
+        return {"pool": everything - test - gone.get("pool", 0), "test": test - gone.get("test", 0)}
+
+    def conflicting_imports(self) -> int:
+        """How many texts came with several known labels that differ."""
+        return int(
+            self._value(
+                "SELECT count(*) FROM (SELECT 1 FROM annotations WHERE backend = 'import'"
+                " GROUP BY text_id HAVING count(DISTINCT labels) > 1)"
+            )
+        )
+
+    def remove_texts(self, ids: Sequence[str]) -> int:
+        """Take texts out of everything that comes later; returns how many were there."""
+        at = now()
+        rows = ((at, one) for one in ids)
+        return self._db.conn.executemany(
+            "UPDATE texts SET removed_at = ? WHERE id = ? AND removed_at IS NULL", rows
+        ).rowcount
+
+    def erase_texts(self, ids: Sequence[str]) -> int:
+        """Delete texts and every row that speaks of them; returns how many were there."""
+        gone = 0
+        for text_id in ids:
+            for table in ("resolved", "picks", "tasks", "annotations", "sources"):
+                self._sql(f"DELETE FROM {table} WHERE text_id = ?", (text_id,))
+            self._sql("DELETE FROM variants WHERE parent_id = ?", (text_id,))
+            gone += self._sql("DELETE FROM texts WHERE id = ?", (text_id,)).rowcount
+        return gone
+
+    def vacuum(self) -> None:
+        """Overwrite what deleted rows left in the file, the write-ahead log included."""
+        self._sql("PRAGMA secure_delete = ON")
+        self._sql("VACUUM")
+        self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # rounds and steps
+
+    def open_round(self, config: str, seed: int, versions: Mapping[str, str]) -> RoundRow:
+        """A new round, numbered after the last."""
+        number = int(self._value("SELECT coalesce(max(number), 0) + 1 FROM rounds"))
+        self._sql(
+            "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, NULL, NULL, NULL)",
+            (number, config, seed, json.dumps(versions), now()),
+        )
+        return self.round(number)
+
+    def drop_round(self, number: int) -> None:
+        """Forget a round of which no step is finished."""
+        self._sql("DELETE FROM rounds WHERE number = ?", (number,))
+
+    def round(self, number: int) -> RoundRow:
+        return self._rounds("WHERE number = ?", (number,))[0]
+
+    def rounds(self) -> list[RoundRow]:
+        """All rounds, first to last, open and abandoned ones included."""
+        return self._rounds("ORDER BY number")
+
+    def last_round(self) -> RoundRow | None:
+        found = self._rounds("ORDER BY number DESC LIMIT 1")
+        return found[0] if found else None
+
+    def unfinished_round(self) -> RoundRow | None:
+        """The round that was interrupted or waits."""
+        found = self._rounds("WHERE finished_at IS NULL AND abandoned_at IS NULL")
+        return found[0] if found else None
+
+    def abandon_round(self, number: int) -> None:
+        self._sql("UPDATE rounds SET abandoned_at = ? WHERE number = ?", (now(), number))
+
+    def finish_round(self, number: int, summary: Mapping[str, Any]) -> None:
+        self._sql(
+            "UPDATE rounds SET finished_at = ?, summary = ? WHERE number = ?", (now(), json.dumps(summary), number)
+        )
+
+    def finish_step(self, number: int, name: str, started_at: str, result: Mapping[str, Any]) -> None:
+        """Mark a step finished; belongs into the transaction of its save."""
+        self._sql("INSERT INTO steps VALUES (?, ?, ?, ?, ?)", (number, name, started_at, now(), json.dumps(result)))
+
+    def forget_directory(self, number: int, name: str) -> None:
+        """Record that what a step published is gone for good."""
+        self._sql(
+            "UPDATE steps SET result = json_remove(result, '$.directory') WHERE round = ? AND name = ?", (number, name)
+        )
+
+    def step_results(self, number: int) -> dict[str, dict[str, Any]]:
+        """The results of a round's finished steps, in the order they finished."""
+        rows = self._sql("SELECT name, result FROM steps WHERE round = ? ORDER BY rowid", (number,))
+        return {name: json.loads(result) for name, result in rows}
+
+    def step_seconds(self, number: int) -> dict[str, float]:
+        """How long each finished step of a round took."""
+        rows = self._sql("SELECT name, started_at, finished_at FROM steps WHERE round = ? ORDER BY rowid", (number,))
+        return {
+            name: (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+            for name, start, end in rows
+        }
+
+    # labels
+
+    def sync_labels(self, labels: Sequence[tuple[str, str]], round_number: int) -> None:
+        """Make the (name, description) pairs of the config the current label set. Positions never change."""
+        known = {name for (name,) in self._sql("SELECT name FROM labels")}
+        for name, description in labels:
+            if name in known:
+                self._sql("UPDATE labels SET description = ?, retired = NULL WHERE name = ?", (description, name))
+            else:
+                self._sql("INSERT INTO labels VALUES (NULL, ?, ?, ?, NULL)", (name, description, round_number))
+        current = {name for name, _ in labels}
+        for name in known - current:
+            self._sql("UPDATE labels SET retired = ? WHERE name = ? AND retired IS NULL", (round_number, name))
+
+    def newest_label_since(self) -> int:
+        """The round in which the youngest label in use came."""
+        return int(self._value("SELECT coalesce(max(since), 0) FROM labels WHERE retired IS NULL"))
+
+    # tasks and annotations
+
+    def add_tasks(self, tasks: Sequence[Task], remote_ids: Mapping[str, str]) -> None:
+        self._db.conn.executemany(
+            "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",
+            ((t.key, t.text_id, t.purpose, t.round, t.rank, int(t.blind), remote_ids[t.key]) for t in tasks),
+        )
+
+    def asks(self, ids: Sequence[str]) -> dict[str, int]:
+        """How often each text was asked, texts never asked left out."""
+        return dict(self._by_ids("SELECT text_id, count(*) FROM tasks WHERE text_id IN", ids, "GROUP BY text_id"))
+
+    def asked_ids(self) -> set[str]:
+        """The texts that have a task, answered or open."""
+        return {row[0] for row in self._sql("SELECT DISTINCT text_id FROM tasks WHERE withdrawn_at IS NULL")}
+
+    def asked_since(self, round_number: int) -> set[str]:
+        """The texts with a task of this round or a later one."""
+        return {row[0] for row in self._sql("SELECT DISTINCT text_id FROM tasks WHERE round >= ?", (round_number,))}
+
+    def task_texts(self, keys: Sequence[str]) -> dict[str, str]:
+        """Task key to text id, for the keys that exist."""
+        return dict(self._by_ids("SELECT key, text_id FROM tasks WHERE key IN", keys))
+
+    def random_ids(self) -> set[str]:
+        """The texts that were drawn at random, not picked."""
+        return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'random'")}
+
+    def task_answers(self, last_batch: bool = False) -> list[tuple[str, int, int]]:
+        """(task key, answers, skips) of every task, or of those pushed last; an annotator counts once per task."""
+        only = "AND t.round = (SELECT max(round) FROM tasks)" if last_batch else ""
+        return list(
+            self._sql(
+                "SELECT t.key, count(DISTINCT CASE WHEN a.state = 'labelled' THEN a.annotator END),"
+                " count(DISTINCT CASE WHEN a.state = 'skipped' THEN a.annotator END)"
+                f" FROM tasks t LEFT JOIN ({_LATEST}) a ON a.task_key = t.key"
+                f" WHERE t.withdrawn_at IS NULL {only} GROUP BY t.key"
+            )
+        )
+
+    def add_annotations(self, backend: str, annotations: Sequence[Annotation]) -> int:
+        """Append those that are new; returns how many. Each names its text.
+
+        One without a version is new when it differs from the last of its remote id.
+        """
+        before = self._db.conn.total_changes
+        for annotation in annotations:
+            version = annotation.version or self._next_version(backend, annotation)
+            if version is None:
+                continue
+            self._sql(
+                "INSERT INTO annotations VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    backend,
+                    annotation.remote_id,
+                    version,
+                    annotation.text_id,
+                    annotation.task_key,
+                    annotation.annotator,
+                    annotation.state,
+                    json.dumps(annotation.labels),
+                    annotation.seconds,
+                    annotation.made_at,
+                ),
+            )
+        return self._db.conn.total_changes - before
+
+    def _next_version(self, backend: str, annotation: Annotation) -> str | None:
+        last = self._sql(
+            "SELECT version, state, labels FROM annotations WHERE backend = ? AND remote_id = ?"
+            " ORDER BY seq DESC LIMIT 1",
+            (backend, annotation.remote_id),
+        ).fetchone()
+        if last is None:
+            return "1"
+        if (last[1], last[2]) == (annotation.state, json.dumps(annotation.labels)):
+            return None
+        return str(int(last[0]) + 1)
+
+    def answers(self) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+        """text id -> (annotator, labels) of every label that stands, in the order they came; removed texts left out."""
+        found: dict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
+        rows = self._sql(
+            f"SELECT a.text_id, a.annotator, a.labels FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id"
+            " WHERE a.state = 'labelled' AND t.removed_at IS NULL ORDER BY a.seq"
+        )
+        for text_id, annotator, labels in rows:
+            found[text_id].append((annotator, tuple(json.loads(labels))))
+        return found
+
+    def annotating_seconds(self) -> float:
+        """The time annotators spent so far, as far as the backends know it."""
+        return float(self._value("SELECT coalesce(sum(seconds), 0) FROM annotations"))
+
+    # what a round wrote
+
+    def add_resolved(self, number: int, rows: Iterable[Resolved]) -> None:
+        self._db.conn.executemany(
+            "INSERT INTO resolved VALUES (?, ?, ?, ?, ?)",
+            ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes) for r in rows),
+        )
+
+    def resolved(self, number: int, split: str) -> list[Resolved]:
+        """What a round trains on ("pool") or is tested with ("test"), in id order."""
+        rows = self._sql(
+            "SELECT r.text_id, r.labels, r.confidence, r.votes FROM resolved r JOIN texts t ON t.id = r.text_id"
+            " WHERE r.round = ? AND t.split = ? AND t.removed_at IS NULL ORDER BY r.text_id",
+            (number, split),
+        )
+        return [Resolved(text_id, tuple(json.loads(labels)), sure, votes) for text_id, labels, sure, votes in rows]
+
+    def add_variants(self, number: int, rows: Iterable[Variant]) -> None:
+        self._db.conn.executemany(
+            "INSERT INTO variants VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            ((a, b, c, d, e, f, number, g) for a, b, c, d, e, f, g in rows),
+        )
+
+    def variant_counts(self, augmenter: str, options: str) -> dict[str, int]:
+        """How many variants each text has from this augmenter with these options, rejected ones included."""
+        return dict(
+            self._sql(
+                "SELECT parent_id, count(*) FROM variants WHERE augmenter = ? AND options = ? GROUP BY parent_id",
+                (augmenter, options),
+            )
+        )
+
+    def variants(self, number: int, augmenters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """(parent id, text) of the variants that existed after a round's augment step, of (augmenter, options)."""
+        found: list[tuple[str, str]] = []
+        for augmenter, options in augmenters:
+            found += self._sql(
+                "SELECT parent_id, text FROM variants WHERE augmenter = ? AND options = ? AND round <= ?"
+                " AND rejected IS NULL ORDER BY parent_id, id",
+                (augmenter, options, number),
+            )
+        return found
+
+    def add_picks(self, number: int, picks: Iterable[PickRow]) -> None:
+        self._db.conn.executemany(
+            "INSERT INTO picks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (number, p.text_id, p.rank, p.score, p.strategy, p.probability, _json_or_none(p.predicted))
+                for p in picks
+            ),
+        )
+
+    def picks(self, number: int) -> list[PickRow]:
+        """What a round chose, in the order annotators see it."""
+        rows = self._sql(
+            "SELECT text_id, rank, score, strategy, probability, predicted FROM picks WHERE round = ? ORDER BY rank",
+            (number,),
+        )
+        return [PickRow(*row, None if said is None else json.loads(said)) for *row, said in rows]
+
+    def random_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
+        """text id -> what the model said when it drew the text at random, before it was labelled; in id order."""
+        rows = self._sql(
+            "SELECT p.text_id, p.predicted FROM picks p JOIN texts t ON t.id = p.text_id WHERE p.round < ?"
+            " AND p.probability IS NOT NULL AND p.predicted IS NOT NULL AND t.removed_at IS NULL ORDER BY p.text_id",
+            (before_round,),
+        )
+        return {text_id: json.loads(predicted) for text_id, predicted in rows}
+
+    def add_metrics(self, rows: Iterable[MetricRow]) -> None:
+        self._db.conn.executemany(
+            "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            ((m.round, m.split, m.test_version, m.name, m.value, m.low, m.high, m.n) for m in rows),
+        )
+
+    def metrics(self, split: str) -> list[MetricRow]:
+        """All metrics of a split, by round; those of "test" under the latest test version only."""
+        rows = self._sql(
+            "SELECT * FROM metrics WHERE split = ? AND (split <> 'test' OR test_version ="
+            " (SELECT test_version FROM metrics WHERE split = 'test' ORDER BY round DESC, rowid DESC LIMIT 1))"
+            " ORDER BY round, rowid",
+            (split,),
+        )
+        return [MetricRow(*row) for row in rows]
+
+    def answer_counts(self) -> dict[str, dict[str, int]]:
+        """split -> how many texts are "labelled" (a label of theirs stands) and "skipped" (by everybody asked)."""
+        found: dict[str, dict[str, int]] = {split: {"labelled": 0, "skipped": 0} for split in ("pool", "test")}
+        rows = self._sql(
+            "SELECT split, labelled, count(*) FROM (SELECT t.split, max(a.state = 'labelled') AS labelled"
+            f" FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id"
+            " WHERE a.state <> 'deleted' AND t.removed_at IS NULL GROUP BY a.text_id) GROUP BY split, labelled"
+        )
+        for split, labelled, n in rows:
+            found[split]["labelled" if labelled else "skipped"] = n
+        return found
+
+    def taken_count(self) -> int:
+        """How many pool texts cannot be picked any more: they have a label or were asked about."""
+        return int(
+            self._value(
+                "SELECT count(*) FROM texts WHERE split = 'pool' AND removed_at IS NULL AND id IN"
+                " (SELECT text_id FROM tasks WHERE withdrawn_at IS NULL"
+                f" UNION SELECT text_id FROM ({_LATEST}) WHERE state = 'labelled')"
+            )
+        )
+
+    def last_batch_round(self) -> int | None:
+        """The round that pushed last."""
+        found = self._value("SELECT max(round) FROM tasks")
+        return None if found is None else int(found)
+
+    def label_counts(self, number: int) -> dict[str, int]:
+        """How many pool texts of each label a round trains on."""
+        rows = self._sql(
+            "SELECT l.value, count(*) FROM resolved r JOIN texts t ON t.id = r.text_id, json_each(r.labels) l"
+            " WHERE r.round = ? AND t.split = 'pool' AND t.removed_at IS NULL GROUP BY l.value",
+            (number,),
+        )
+        return dict(rows)
+
+    def trouble(self) -> str | None:
+        """What SQLite finds wrong with the file, None where it is sound. Reads all of it."""
+        try:
+            found = [str(row[0]) for row in self._sql("PRAGMA quick_check(3)")]
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        return None if found == ["ok"] else "; ".join(found)
+
+    # the SQL itself
+
+    def _sql(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._db.conn.execute(statement, parameters)
+
+    def _value(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        row = self._sql(statement, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def _rounds(self, where: str, parameters: Sequence[Any] = ()) -> list[RoundRow]:
+        rows = self._sql(
+            "SELECT number, config, seed, started_at, finished_at, abandoned_at, coalesce(summary, '{}')"
+            f" FROM rounds {where}",
+            parameters,
+        )
+        return [RoundRow(*row, json.loads(summary)) for *row, summary in rows]
+
+    def _by_ids(self, statement: str, ids: Sequence[str], rest: str = "") -> Iterator[Any]:
+        for start in range(0, len(ids), 10_000):
+            chunk = ids[start : start + 10_000]
+            yield from self._sql(f"{statement} ({','.join('?' * len(chunk))}) {rest}", chunk)
+
+
+# The newest version of every annotation; a deletion is a version too.
+_LATEST = "SELECT * FROM annotations WHERE seq IN (SELECT max(seq) FROM annotations GROUP BY backend, remote_id)"
+
+
+def _json_or_none(value: Mapping[str, float] | None) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _chunks(rows: Iterable[StoredText], size: int) -> Iterator[list[StoredText]]:
+    chunk: list[StoredText] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

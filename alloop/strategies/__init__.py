@@ -1,0 +1,62 @@
+"""Query strategies: which texts of the pool are most worth labelling next. Scores: higher = more worth labelling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from alloop.records import Kind
+from alloop.registry import Registry
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The texts that have labels. y (M, C), one where the text has the label; arrays as in Pool."""
+
+    ids: Sequence[str]
+    y: np.ndarray
+    embeddings: np.ndarray | None = None
+    probs: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The texts a strategy may pick from, sorted by id, with what the strategy's `needs` asked for.
+
+    ids (N,); texts (N,); probs (N, C): rows sum to 1 for `kind` "single", independent for "multi"; samples (T, N, C);
+    members (E, N, C); embeddings (N, D). Arrays may be memory-mapped and must not be written to.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    kind: Kind = "single"
+    probs: np.ndarray | None = None
+    samples: np.ndarray | None = None
+    members: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+    labelled: Labelled | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """index (n,) into the pool, best first, each at most once; score (n,), finite, higher = more worth labelling."""
+
+    index: np.ndarray
+    score: np.ndarray
+
+
+class Strategy(Protocol):
+    """Picks n texts of a pool. `needs` names the fields of Pool it reads."""
+
+    needs: ClassVar[tuple[str, ...]]
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
+        """The n best texts, 1 <= n <= N; equal for equal arguments and an equal state of `rng`."""
+        ...
+
+
+strategies: Registry[Strategy] = Registry("strategies", "alloop.strategies")

@@ -1,0 +1,79 @@
+"""Tuners: how a model learns from examples and what it says of other texts. A model is a directory.
+
+tuners.build("lora", base="minilm").fit(job, out)          # writes the model into the empty directory `out`
+tuners.build("lora", base="minilm").predict(out, texts, ("probs",), seed=0).probs
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from alloop.records import Example, Kind
+from alloop.registry import Registry
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """All that a fit may depend on: the same job gives the same model.
+
+    `train` holds variants too (`Example.is_variant`); `dev` is labels held back for early stopping, never variants,
+    and None where there are too few to spare. `init` is a model directory to go on from. `members` > 1 asks for a
+    committee of models that differ in their seeds.
+    """
+
+    train: Sequence[Example]
+    kind: Kind
+    labels: tuple[str, ...]
+    seed: int
+    dev: Sequence[Example] | None = None
+    unlabelled: Sequence[str] | None = None
+    descriptions: dict[str, str] = field(default_factory=dict)
+    init: Path | None = None
+    members: int = 1
+
+    def targets(self, examples: Sequence[Example]) -> np.ndarray:
+        """y (N, C) float32, one where the text has the label."""
+        column = {label: c for c, label in enumerate(self.labels)}
+        y = np.zeros((len(examples), len(self.labels)), np.float32)
+        for row, example in enumerate(examples):
+            for label in example.labels:
+                y[row, column[label]] = 1
+        return y
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of N texts. Without a model there are only embeddings.
+
+    probs (N, C) float32: rows sum to 1 for single-label tasks, are independent for multi-label ones; `labels` names the
+    columns. logits (N, C); embeddings (N, D); samples (T, N, C), probabilities of T draws; members (E, N, C), of a
+    committee.
+    """
+
+    probs: np.ndarray | None = None
+    logits: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+    samples: np.ndarray | None = None
+    members: np.ndarray | None = None
+    labels: tuple[str, ...] | None = None
+
+
+class Tuner(Protocol):
+    """A fine-tuning method. A tuner with a pretrained base has the options `base` and `max_tokens`."""
+
+    def fit(self, job: FitJob, out: Path) -> dict[str, float]:
+        """Write a model into the existing, empty directory `out`; return measurements such as `train_loss`."""
+        ...
+
+    def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
+        """Predictions for `texts`, holding at least what `needs` names, fields of Predictions.
+
+        `model=None` is the bare base, which has embeddings only. Raises ModelError for a damaged directory.
+        """
+        ...
+
+
+tuners: Registry[Tuner] = Registry("tuners", "alloop.tuning")

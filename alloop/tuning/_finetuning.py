@@ -1,0 +1,196 @@
+"""All of a fine-tuning tuner but the one function that makes it what it is: `adapt`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from alloop.errors import ModelError
+from alloop.seeds import seed_for
+from alloop.tuning import FitJob, Predictions
+from alloop.tuning._bases import Base, load_base
+from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
+from alloop.tuning._linear import fit_linear, linear_logits, probabilities
+from alloop.tuning._training import SCALE, Schedule, likelihood, train
+
+
+@dataclass(frozen=True)
+class FineTuner(Schedule):
+    """Trains a copy of the base and a linear head on its pooled vectors; a tuner says what in the copy may change."""
+
+    base: str = "minilm"
+    max_tokens: int = 128
+
+    name: ClassVar[str]
+    gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
+
+    def adapt(self, base: Base) -> Any:
+        """A copy of `base.network` in which only what is to be learnt requires a gradient.
+
+        May draw from torch's global generator, which is seeded and later put back.
+        """
+        raise NotImplementedError
+
+    def apply(self, base: Base, learnt: dict[str, np.ndarray]) -> Any:
+        """A copy of `base.network` with what was learnt, by the parameter's name, for predicting."""
+        network = self.adapt(base)
+        _put(network, learnt)
+        return network
+
+    def fit(self, job: FitJob, out: Path) -> dict[str, float]:
+        """Train, with early stopping if there is a `job.dev`. The same job gives the same bytes (on one machine).
+
+        Returns train_loss (the mean over the steps), steps and, with dev, dev_loss.
+        """
+        measured = self._fit_one(job, out)
+        for member in range(1, job.members):
+            directory = _member(out, member)
+            directory.mkdir()
+            self._fit_one(replace(job, members=1, seed=seed_for(job.seed, member, "member")), directory)
+        return measured
+
+    def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
+        """Gives probs, logits, embeddings (N, D) of length 1, and members if the model is a committee."""
+        from alloop.tuning._encoding import embed, frozen
+
+        refuse_needs(self.name, needs, self.gives)
+        base = load_base(self.base)
+        if model is None:
+            return Predictions(embeddings=embed(base, frozen(base), base.tokenize(texts, self.max_tokens)))
+        predictions = self._predict_one(base, model, texts)
+        if "members" in needs:
+            others = [self._predict_one(base, directory, texts) for directory in _members(model)]
+            members = np.asarray([one.probs for one in (predictions, *others)])  # (E, N, C)
+            predictions = replace(predictions, members=members)
+        return predictions
+
+    def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
+        import torch
+
+        from alloop.tuning._encoding import best_device
+
+        base, device = load_base(self.base), best_device()
+        tokens, y = base.tokenize([example.text for example in job.train], self.max_tokens), job.targets(job.train)
+        dev = None
+        if job.dev:
+            dev = base.tokenize([example.text for example in job.dev], self.max_tokens), job.targets(job.dev)
+        objective = likelihood(job.kind, y, self.class_weights, self.label_smoothing, device)
+        with torch.random.fork_rng():  # the caller's random numbers stay as they were
+            torch.manual_seed(job.seed)
+            network = self.adapt(base).to(device)
+            head = self._first_head(base, job, tokens, y)
+            if job.init is not None:
+                self._continue_from(job.init, base, job, network, head)
+            head = head.to(device)
+            measured = train(base, network, head, tokens, y, objective, self, np.random.default_rng(job.seed), dev)
+        learnt = {name: _array(p) for name, p in network.named_parameters() if p.requires_grad}
+        linear = {"weight": SCALE * _array(head.weight), "bias": _array(head.bias)}
+        if not all(np.isfinite(array).all() for array in [*learnt.values(), *linear.values()]):
+            hint = f"lower the option learning_rate, which is {self.learning_rate:g}"
+            raise ModelError("training failed: some weights are not numbers", hint)
+        about = {
+            "labels": job.labels,
+            "kind": job.kind,
+            "base": self.base,
+            "base_fingerprint": base.fingerprint,
+            "pooling": base.pooling,
+            "max_tokens": self.max_tokens,
+            "options": self._shape(),
+        }
+        write_model(out, self.name, about, {"adapter.safetensors": learnt, "head.safetensors": linear})
+        return measured
+
+    def _predict_one(self, base: Base, model: Path, texts: Sequence[str]) -> Predictions:
+        from alloop.tuning._encoding import embed
+
+        about, files = self._read(model, base)
+        network = _network(self, model.resolve(), about["files"]["adapter.safetensors"])
+        vectors = embed(base, network, base.tokenize(texts, about["max_tokens"]))
+        logits = linear_logits(vectors, files["head.safetensors"])
+        if not np.isfinite(logits).all():
+            raise ModelError(f"{model} predicts something that is not a number", TRAIN_AGAIN)
+        probs = probabilities(logits, about["kind"])
+        return Predictions(probs=probs, logits=logits, embeddings=vectors, labels=tuple(about["labels"]))
+
+    def _shape(self) -> dict[str, Any]:
+        """Options without which what was learnt cannot be put to use."""
+        return {}
+
+    def _read(self, model: Path, base: Base) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The model's `about` and `files`, checked to be of this base and these options."""
+        about, files = read_model(model, self.name)
+        if about["base_fingerprint"] != base.fingerprint:
+            message = f"{model} was trained on another base: {about['base']!r}, and this is {self.base!r}"
+            raise ModelError(message, f"set model.base back, or {TRAIN_AGAIN}")
+        if files["head.safetensors"]["weight"].shape != (len(about["labels"]), base.width):
+            raise ModelError(f"{model} is damaged: its head is not of {len(about['labels'])} labels", TRAIN_AGAIN)
+        return about, files
+
+    def _first_head(self, base: Base, job: FitJob, tokens: Sequence[Sequence[int]], y: np.ndarray) -> Any:
+        """A linear layer that already does what frozen features can do: tuning starts from there, and distorts them
+        less than from random numbers (Kumar et al. 2022, arXiv:2202.10054)."""
+        import torch
+
+        from alloop.tuning._encoding import embed, frozen
+
+        x = SCALE * embed(base, frozen(base), tokens)  # (N, D)
+        arrays = fit_linear(x, y, job.kind, 1.0, self.class_weights)
+        head = torch.nn.Linear(base.width, len(job.labels))
+        _put(head, arrays)
+        return head
+
+    def _continue_from(self, model: Path, base: Base, job: FitJob, network: Any, head: Any) -> None:
+        """Start from an earlier model's weights; labels that it did not have keep their row of the head."""
+        about, files = self._read(model, base)
+        if about["options"] != self._shape():
+            message = f"{model} has the options {about['options']}, these are {self._shape()}"
+            raise ModelError(message, "set model.warm_start = false, or the options back")
+        _put(network, files["adapter.safetensors"])
+        linear = files["head.safetensors"]
+        weight, bias = _array(head.weight), _array(head.bias)
+        for row, label in enumerate(job.labels):
+            if label in about["labels"]:
+                old = about["labels"].index(label)
+                weight[row], bias[row] = linear["weight"][old] / SCALE, linear["bias"][old]
+        _put(head, {"weight": weight, "bias": bias})
+
+
+@lru_cache(maxsize=1)
+def _network(tuner: FineTuner, model: Path, checksum: str) -> Any:
+    """The tuned network of a model directory, ready for scoring. `checksum` tells a rewritten directory apart."""
+    from alloop.tuning._encoding import for_scoring
+
+    base = load_base(tuner.base)
+    about, files = tuner._read(model, base)
+    return for_scoring(replace(tuner, **about["options"]).apply(base, files["adapter.safetensors"]))
+
+
+def _put(module: Any, arrays: dict[str, np.ndarray]) -> None:
+    """Set a module's parameters by name. Raises ModelError where names or shapes do not fit."""
+    import torch
+
+    parameters = dict(module.named_parameters())
+    for name, array in arrays.items():
+        if name not in parameters or tuple(parameters[name].shape) != array.shape:
+            raise ModelError(f"the model's weights {name!r} do not fit this base", TRAIN_AGAIN)
+        parameters[name].data.copy_(torch.from_numpy(array))
+
+
+def _array(parameter: Any) -> np.ndarray:
+    array: np.ndarray = parameter.detach().float().cpu().numpy().copy()
+    return array
+
+
+def _member(model: Path, member: int) -> Path:
+    return model / f"member-{member}"
+
+
+def _members(model: Path) -> Iterator[Path]:
+    """Directories of a committee's further members; the first is the model itself."""
+    member = 1
+    while _member(model, member).is_dir():
+        yield _member(model, member)
+        member += 1

@@ -1,0 +1,181 @@
+"""The training loop, one for all tuners: they differ in what they make of the base, not in how it learns."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from alloop.errors import ModelError
+from alloop.progress import progress
+from alloop.records import Kind
+from alloop.tuning._bases import Base
+from alloop.tuning._encoding import has_fast_bfloat16, pad_batch, pool
+from alloop.tuning._linear import ClassWeights, class_weight_vector
+
+SCALE = 12.0  # logits = head(SCALE * vector of length 1): large enough to be sure of itself, see tests/bench/recipe.md
+DEV_EVERY, PATIENCE = 25, 3  # steps between looks at the dev examples, and looks without improvement before the end
+
+Tokens = Sequence[Sequence[int]]
+Objective = Callable[[Any, Any, Any], Any]  # (vectors (B, D), logits (B, C), target (B, C)) -> loss, a scalar
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train. Fine-tuning tuners inherit these options."""
+
+    learning_rate: float = 2e-3  # the peak, reached after the warm-up; then falling in a line to 0
+    steps: int = 100  # at least so many, however few the examples
+    epochs: float = 3.0  # at least so often sees each example
+    batch: int = 8  # examples a step; small ones learn more a second than large ones
+    warmup_share: float = 0.1  # of the steps
+    class_weights: ClassWeights = "sqrt"  # rare labels count more: "none", "sqrt", "balanced"
+    label_smoothing: float = 0.0  # single-label tasks only
+
+    def __post_init__(self) -> None:
+        if min(self.learning_rate, self.steps, self.epochs, self.batch) <= 0:
+            raise ValueError("learning_rate, steps, epochs and batch must be above 0")
+        if not (0 <= self.warmup_share <= 1 and 0 <= self.label_smoothing < 1):
+            raise ValueError("warmup_share and label_smoothing are shares, from 0 to 1")
+
+
+def train(
+    base: Base,
+    network: Any,
+    head: Any,
+    tokens: Tokens,
+    y: np.ndarray,
+    objective: Objective,
+    schedule: Schedule,
+    rng: np.random.Generator,
+    dev: tuple[Tokens, np.ndarray] | None = None,
+) -> dict[str, float]:
+    """Train, in place, what in `network` and `head` requires a gradient.
+
+    `head` maps SCALE times a vector (D,) of length 1 to logits (C,); y (N, C) are ones and zeros. With `dev` (tokens,
+    y) the weights with the lowest loss there are kept, and training ends when it has stopped falling. Raises ModelError
+    when the loss is not a number. Returns the mean loss and the number of steps.
+    """
+    import torch
+    from transformers import get_linear_schedule_with_warmup
+
+    steps = max(schedule.steps, math.ceil(schedule.epochs * len(tokens) / schedule.batch))
+    trained = [p for p in [*network.parameters(), *head.parameters()] if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=0.0, fused=True)
+    rates = get_linear_schedule_with_warmup(optimizer, int(schedule.warmup_share * steps), steps)
+    forward = _forward(base, network, head)
+    target = torch.from_numpy(y).to(next(network.parameters()).device)  # (N, C)
+    losses: list[float] = []
+    best = _Best(trained)
+    with progress("training", steps) as advance:
+        for rows in _batches([len(ids) for ids in tokens], schedule.batch, steps, rng):
+            loss = objective(*forward([tokens[row] for row in rows]), target[rows])
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                message = f"training failed: the loss is {losses[-1]} at step {len(losses)} of {steps}"
+                raise ModelError(message, f"lower the option learning_rate, which is {schedule.learning_rate:g}")
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            rates.step()
+            optimizer.zero_grad()
+            advance(1)
+            if dev and len(losses) % DEV_EVERY == 0 and not best.improves(_mean_loss(forward, objective, *dev)):
+                break
+    measured = {"train_loss": sum(losses) / len(losses), "steps": float(len(losses))}
+    if dev and best.weights:
+        best.restore()
+        measured["dev_loss"] = best.loss
+    return measured
+
+
+def likelihood(
+    kind: Kind, y: np.ndarray, class_weights: ClassWeights, label_smoothing: float, device: Any
+) -> Objective:
+    """The usual objective: cross-entropy for single-label tasks, of each label by itself for multi-label ones."""
+    import torch
+    from torch.nn import functional as F  # noqa: N812
+
+    weight = torch.from_numpy(class_weight_vector(y, kind, class_weights)).to(device)  # (C,)
+
+    def multi(vectors: Any, logits: Any, target: Any) -> Any:
+        return F.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
+
+    def single(vectors: Any, logits: Any, target: Any) -> Any:
+        losses = F.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)  # (B,)
+        return (losses * weight[target.argmax(1)]).mean()
+
+    return multi if kind == "multi" else single
+
+
+def _forward(base: Base, network: Any, head: Any) -> Callable[[Tokens], tuple[Any, Any]]:
+    """tokens -> vectors (B, D) of length 1 and logits (B, C), both fp32."""
+    import torch
+
+    device = next(network.parameters()).device
+    half = has_fast_bfloat16(device)
+
+    def forward(tokens: Tokens) -> tuple[Any, Any]:
+        ids, lengths, mask = pad_batch(tokens, base.pad, device)
+        # One context per forward pass: it keeps casts of the weights, and the next step makes those stale.
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            hidden = network(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, L, D)
+        vectors = pool(hidden, lengths, base.pooling)
+        return vectors, head(SCALE * vectors)
+
+    return forward
+
+
+def _mean_loss(
+    forward: Callable[[Tokens], tuple[Any, Any]], objective: Objective, tokens: Tokens, y: np.ndarray
+) -> float:
+    import torch
+
+    order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(order), 32):
+            rows = order[start : start + 32]
+            vectors, logits = forward([tokens[row] for row in rows])
+            total += objective(vectors, logits, torch.from_numpy(y[rows]).to(logits.device)).item() * len(rows)
+    return total / len(tokens)
+
+
+class _Best:
+    """The weights that had the lowest loss on dev."""
+
+    def __init__(self, parameters: list[Any]) -> None:
+        self.parameters = parameters
+        self.weights: list[Any] = []
+        self.loss = math.inf
+        self.looks_since = 0
+
+    def improves(self, loss: float) -> bool:
+        """Keep the present weights if they are better. False when it is time to stop."""
+        self.looks_since += 1
+        if loss < self.loss:
+            self.loss, self.looks_since = loss, 0
+            self.weights = [p.detach().clone() for p in self.parameters]
+        return self.looks_since < PATIENCE
+
+    def restore(self) -> None:
+        for parameter, weights in zip(self.parameters, self.weights, strict=True):
+            parameter.data.copy_(weights)
+
+
+def _batches(lengths: Sequence[int], batch: int, steps: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    """Row numbers of each step's examples: every row once an epoch, texts of similar length together.
+
+    Only four batches at a time are sorted by length between them, so that epochs still differ in their batches.
+    """
+    waiting: list[int] = []
+    ready: list[list[int]] = []
+    for _ in range(steps):
+        if not ready:
+            while len(waiting) < 4 * batch:
+                waiting += rng.permutation(len(lengths)).tolist()
+            some, waiting = sorted(waiting[: 4 * batch], key=lengths.__getitem__), waiting[4 * batch :]
+            ready = [some[start : start + batch] for start in range(0, 4 * batch, batch)]
+            rng.shuffle(ready)
+        yield ready.pop()

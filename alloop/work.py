@@ -1,0 +1,131 @@
+"""One job, fit or predict, as a directory: what to do in `job.json` and JSON lines beside it, results in `out/`.
+
+A job never opens the database, so that it can run in any process. `python -m alloop.work JOB` runs one.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alloop.errors import AlloopError
+from alloop.records import Example
+from alloop.tuning import FitJob, Predictions, Tuner, tuners
+
+
+@dataclass(frozen=True)
+class TunerSpec:
+    """A tuner by name, with its options: all that another process needs to build it."""
+
+    name: str
+    options: Mapping[str, Any]
+
+    def build(self) -> Tuner:
+        return tuners.build(self.name, **self.options)
+
+
+def write_fit(job: Path, tuner: TunerSpec, fit: FitJob) -> None:
+    """Describe a fit in an empty directory."""
+    _write_examples(job / "train.jsonl", fit.train)
+    if fit.dev is not None:
+        _write_examples(job / "dev.jsonl", fit.dev)
+    settings = {
+        "kind": fit.kind,
+        "labels": fit.labels,
+        "seed": fit.seed,
+        "descriptions": fit.descriptions,
+        "init": None if fit.init is None else str(fit.init),
+        "members": fit.members,
+    }
+    _write_job(job, "fit", tuner, settings)
+
+
+def write_predict(
+    job: Path, tuner: TunerSpec, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int
+) -> None:
+    """Describe a prediction in an empty directory."""
+    with open(job / "texts.jsonl", "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(text) + "\n" for text in texts)
+    settings = {"model": None if model is None else str(model), "needs": list(needs), "seed": seed}
+    _write_job(job, "predict", tuner, settings)
+
+
+def run_job(job: Path) -> None:
+    """Do what `job/job.json` says. Fills `job/out`; a fit writes its measurements to `job/result.json` too."""
+    description = json.loads((job / "job.json").read_text())
+    tuner = TunerSpec(description["tuner"], description["options"]).build()
+    settings = description["settings"]
+    out = job / "out"
+    out.mkdir()
+    if description["job"] == "fit":
+        init = settings.pop("init")
+        settings["labels"] = tuple(settings["labels"])
+        fit = FitJob(
+            train=_read_examples(job / "train.jsonl"),
+            dev=_read_examples(job / "dev.jsonl") if (job / "dev.jsonl").exists() else None,
+            init=None if init is None else Path(init),
+            **settings,
+        )
+        (job / "result.json").write_text(json.dumps(tuner.fit(fit, out)))
+    else:
+        texts = list(_read_lines(job / "texts.jsonl"))
+        model = None if settings["model"] is None else Path(settings["model"])
+        save_predictions(out, tuner.predict(model, texts, settings["needs"], settings["seed"]))
+
+
+def save_predictions(directory: Path, predictions: Predictions) -> None:
+    """One `.npy` file for every array there is."""
+    for field in dataclasses.fields(predictions):
+        array = getattr(predictions, field.name)
+        if array is not None:
+            np.save(directory / f"{field.name}.npy", array)
+
+
+def load_predictions(directory: Path) -> Predictions:
+    """What `save_predictions` wrote, memory-mapped."""
+    names = [field.name for field in dataclasses.fields(Predictions)]
+    arrays = {
+        name: np.load(directory / f"{name}.npy", mmap_mode="r")
+        for name in names
+        if (directory / f"{name}.npy").exists()
+    }
+    return Predictions(**arrays)
+
+
+def _write_job(job: Path, kind: str, tuner: TunerSpec, settings: Mapping[str, Any]) -> None:
+    description = {"job": kind, "tuner": tuner.name, "options": dict(tuner.options), "settings": settings}
+    (job / "job.json").write_text(json.dumps(description, ensure_ascii=False))
+
+
+def _write_examples(path: Path, examples: Sequence[Example]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps([e.text, list(e.labels), e.is_variant]) + "\n" for e in examples)
+
+
+def _read_examples(path: Path) -> list[Example]:
+    return [Example(text, tuple(labels), is_variant) for text, labels, is_variant in _read_lines(path)]
+
+
+def _read_lines(path: Path) -> Iterator[Any]:
+    with open(path, encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def main() -> int:
+    """Run the job named on the command line; why it failed goes to its `error.txt`."""
+    job = Path(sys.argv[1])
+    try:
+        run_job(job)
+    except AlloopError as error:
+        (job / "error.txt").write_text(f"{error.message}\n{error.hint or ''}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

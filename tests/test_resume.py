@@ -1,0 +1,183 @@
+"""A kill at any line, and a second process that goes on, leave exactly what an undisturbed run leaves."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alloop.project import Project
+from alloop.store import Store
+from tests.resume_driver import in_child, run_rounds
+
+ROUNDS = 3
+SAMPLE = 25
+AUGMENT = '[augment]\nuse = ["swap-words"]\n'
+Snapshot = dict[str, Any]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def start(make_project: Callable[..., Project]) -> Path:
+    """A project before its first round."""
+    project = make_project("start", more=AUGMENT)
+    project.store.close()
+    return project.root
+
+
+@pytest.fixture
+def undisturbed(start: Path) -> tuple[Snapshot, int]:
+    """What the rounds leave when nothing happens, and how many kill points they have."""
+    root = copy_of(start, "undisturbed")
+    points = in_child(lambda: run_rounds(root, ROUNDS))
+    assert points is not None
+    return snapshot(root), len(points)
+
+
+def copy_of(start: Path, name: str) -> Path:
+    root = start.parent / name
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(start, root)
+    return root
+
+
+def snapshot(root: Path) -> Snapshot:
+    """All rows but their times, all published files, all that the annotator holds but its times."""
+    found: Snapshot = {}
+    connection = sqlite3.connect(root / "alloop.db")
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        cursor = connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+        names = [column[0] for column in cursor.description]
+        found[table] = [{k: v for k, v in zip(names, row, strict=True) if not k.endswith("_at")} for row in cursor]
+    connection.close()
+    for path in sorted(root.glob("rounds/**/*")):
+        if path.is_file():
+            found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted(root.glob("inbox/*.jsonl")):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        found[path.name] = [{k: v for k, v in line.items() if not k.endswith("_at")} for line in lines]
+    return found
+
+
+def killed_and_resumed(start: Path, kill_at: int, damage: Callable[[Path], None] = lambda root: None) -> Snapshot:
+    root = copy_of(start, "killed")
+    assert in_child(lambda: run_rounds(root, ROUNDS, kill_at)) is None, f"kill point {kill_at} was not reached"
+    damage(root)
+    in_child(lambda: run_rounds(root, ROUNDS))
+    return snapshot(root)
+
+
+def sampled(points: int, n: int = SAMPLE) -> list[int]:
+    return sorted(random.Random(points).sample(range(1, points + 1), min(n, points)))
+
+
+def differences(one: Snapshot, other: Snapshot) -> list[str]:
+    return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+
+
+def test_a_run_is_the_same_twice(start: Path, undisturbed: tuple[Snapshot, int]) -> None:
+    root = copy_of(start, "again")
+    in_child(lambda: run_rounds(root, ROUNDS))
+    assert differences(snapshot(root), undisturbed[0]) == []
+
+
+def test_a_kill_at_a_sample_of_lines_changes_nothing(start: Path, undisturbed: tuple[Snapshot, int]) -> None:
+    expected, points = undisturbed
+    for kill_at in sampled(points):
+        assert differences(killed_and_resumed(start, kill_at), expected) == [], f"killed at point {kill_at} of {points}"
+
+
+@pytest.mark.every_line
+@pytest.mark.skipif("not config.getoption('-m')", reason="takes an hour: pytest -m every_line tests/test_resume.py")
+def test_a_kill_at_every_line_changes_nothing(start: Path, undisturbed: tuple[Snapshot, int]) -> None:
+    expected, points = undisturbed
+    for kill_at in range(1, points + 1):
+        assert differences(killed_and_resumed(start, kill_at), expected) == [], f"killed at point {kill_at} of {points}"
+
+
+def delete_a_directory(root: Path) -> None:
+    for directory in sorted(root.glob("rounds/*/*"))[-1:]:
+        shutil.rmtree(directory)
+
+
+def truncate_a_file(root: Path) -> None:
+    for path in [path for path in sorted(root.glob("rounds/*/*/*")) if path.is_file()][-1:]:
+        os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [delete_a_directory, truncate_a_file])
+def test_a_kill_and_a_damaged_directory_change_nothing(
+    damage: Callable[[Path], None], start: Path, undisturbed: tuple[Snapshot, int]
+) -> None:
+    expected, points = undisturbed
+    for kill_at in sampled(points, 6):
+        assert differences(killed_and_resumed(start, kill_at, damage), expected) == []
+
+
+# The test must be able to fail: three ways to get it wrong, each caught.
+
+
+def push_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push that does not ask which keys exist."""
+    monkeypatch.setattr("alloop.annotators.simulated.read_lines", lambda path: iter(()))
+
+
+def publish_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publish that fills the final directory, and takes any directory for a whole one."""
+
+    def publish(final: Path, fill: Callable[[Path], None]) -> Path:
+        if not final.exists():
+            final.mkdir(parents=True)
+            fill(final)
+        return final
+
+    for step in ("train", "evaluate", "score"):
+        monkeypatch.setattr(f"alloop.steps.{step}.publish", publish)
+    monkeypatch.setattr("alloop.steps.context.is_whole", Path.exists)
+
+
+def mark_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save whose rows are there before the step counts as finished."""
+    finish_step = Store.finish_step
+
+    def finish(self: Store, *arguments: Any) -> None:
+        self._db.conn.commit()
+        self._db.conn.execute("BEGIN")
+        finish_step(self, *arguments)
+
+    monkeypatch.setattr(Store, "finish_step", finish)
+
+
+@pytest.mark.parametrize(
+    ("breaking", "where"),
+    [
+        (push_without_looking, "steps/push.py:save"),
+        (publish_in_place, "steps/context.py:run_job"),
+        (mark_outside_the_transaction, "store.py:finish_step"),
+    ],
+)
+def test_a_broken_engine_is_caught(
+    breaking: Callable[[pytest.MonkeyPatch], None], where: str, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch)
+    root = copy_of(start, "undisturbed")
+    points = in_child(lambda: run_rounds(root, ROUNDS))
+    assert points is not None
+    expected = snapshot(root)
+    there = [number for number, point in enumerate(points, 1) if where in point]
+    assert any(breaks(start, kill_at, expected) for kill_at in there)
+
+
+def breaks(start: Path, kill_at: int, expected: Snapshot) -> bool:
+    """Whether a kill there leaves something else, or a round that cannot go on."""
+    try:
+        return bool(differences(killed_and_resumed(start, kill_at), expected))
+    except AssertionError:
+        return True
