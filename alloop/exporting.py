@@ -30,10 +30,11 @@ def write_rows(
     separator: str = "|",
     overwrite: bool = False,
 ) -> int:
-    """Write `columns` of every row, streaming, and return the number of rows. A value that a row lacks is missing, as None is.
+    """Write `columns` of every row, streaming, and return the number of rows.
 
-    Values are strings, numbers, booleans, None, or lists of strings: in CSV these are joined by `separator`, or written as
-    a JSON list where that could not be undone. Parquet and data sets take a column's type from the first 10,000 rows.
+    A value that a row lacks is missing, as None is. Values are strings, numbers, booleans, None, or lists of strings:
+    in CSV these are joined by `separator`, or written as a JSON list where that could not be undone. Parquet and data
+    sets take the type of a column from the first 10,000 rows.
     """
     path = Path(path)
     check_writable(path, overwrite=overwrite)
@@ -69,7 +70,8 @@ def joined(labels: Sequence[str], separator: str = "|") -> str:
 def _write_table(attempt: Path, rows: Iterator[Mapping[str, Any]], columns: Sequence[str], separator: str) -> int:
     count = 0
     with _text_file(attempt) as file:
-        writer = csv.writer(file, delimiter="\t" if _suffix_of(attempt) == ".tsv" else ",", lineterminator="\n")
+        # Python 3.11 puts a lone \r into quotes only if the line end contains one.
+        writer = csv.writer(file, delimiter="\t" if _suffix_of(attempt) == ".tsv" else ",", lineterminator="\r\n")
         writer.writerow(columns)
         for row in rows:
             writer.writerow([_as_cell(row.get(column), separator) for column in columns])
@@ -171,7 +173,7 @@ def _text_file(attempt: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
-    """A name beside `path`, with its suffixes, which takes its place once the block is done; nothing stays of a failure."""
+    """A name beside `path`, with its suffixes, which takes its place after the block; nothing stays of a failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
         attempt = Path(scratch) / path.name

@@ -3,9 +3,12 @@
 One library, one file: matplotlib, plotext and rich are known here, and imported only when something is drawn.
 """
 
+import itertools
+import math
 import os
 import stat
 import tempfile
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +21,14 @@ from alloop.reports import confused, headline, metric_words, per_label, with_int
 
 Report = Mapping[str, Any]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")  # Okabe & Ito 2008: safe for the colour-blind
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#000000",
+)  # Okabe & Ito 2008: safe for the colour-blind
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (8, 2, 1, 2, 1, 2)))
 LETTERS = ("o", "x", "+", "*", "#", "@")
@@ -30,8 +40,17 @@ STEP_SHADES = {
     "select": ("#D9A441", ""),
     "other": ("#E4E4E4", ""),
 }
+SUBTITLE = 24  # points below a title, for a line of words or a legend
 MOST_LABELS = 20  # bars that can still be read
-OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "PingFang SC", "Hiragino Sans", "WenQuanYi Zen Hei", "Arial Unicode MS")
+MOST_CONFUSED = 8
+OTHER_SCRIPTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "PingFang SC",
+    "Hiragino Sans",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+)
 STYLE = {
     "font.size": 10,
     "text.parse_math": False,  # a label may hold a $
@@ -64,16 +83,20 @@ def curve_png(reports: Sequence[Report], path: Path, metric: str | None = None) 
     if path.suffix.lower() != ".png":
         raise DataError(f"{path} does not end in .png", f"name it: {path.with_suffix('.png')}")
     metric = metric or headline(drawn[0])
+    known = {name for report in drawn for point in report["points"] for name in point["metrics"]}
+    if known and metric not in known:
+        raise DataError(f"there is no metric {metric!r}", f"there are: {', '.join(sorted(known))}")
     with _matplotlib():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-        bars = min(MOST_LABELS, max(len(per_label(report)) for report in drawn))
-        figure = Figure(figsize=(10, 4.6 + max(2.6, 0.6 + 0.24 * bars)), dpi=150, layout="constrained")
+        below = max(2.6, 0.6 + 0.24 * min(MOST_LABELS, max(len(per_label(report)) for report in drawn)))  # inches
+        room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.04)
+        figure = Figure(figsize=(10, 4.6 + below), dpi=150, layout=room)
         FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.04)
-        places = figure.subplot_mosaic(
-            [["curve", "curve"], ["labels", "seconds"]], height_ratios=[4.2, max(2.6, 0.6 + 0.24 * bars)]
+        places: dict[str, Any] = figure.subplot_mosaic(
+            [["curve", "curve"], ["labels", "seconds"]], height_ratios=[4.2, below]
         )
         _draw_curves(places["curve"], drawn, metric)
         _draw_labels(places["labels"], drawn)
@@ -86,7 +109,25 @@ def curve_png(reports: Sequence[Report], path: Path, metric: str | None = None) 
     attempt.replace(path)
 
 
+def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = None) -> str:
+    """The curves, and as tables their numbers, the last round's labels and what it confuses; no line is longer."""
+    drawn = [report for report in reports if report["points"]]
+    parts = [
+        f"{report['project']}: no round has trained a model yet; alloop status says what to do next"
+        for report in reports
+        if not report["points"]
+    ]
+    if drawn:
+        metric = metric or headline(drawn[0])
+        parts.insert(0, _plot(drawn, width, metric))
+    for report in drawn:
+        parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
+    return "\n\n".join(part for part in parts if part)
+
+
 def _draw_curves(axes: Any, reports: Sequence[Report], metric: str) -> None:
+    from matplotlib.ticker import MultipleLocator
+
     lows, highs = [], []
     for number, report in enumerate(reports):
         points = [point for point in report["points"] if metric in point["metrics"]]
@@ -99,19 +140,18 @@ def _draw_curves(axes: Any, reports: Sequence[Report], metric: str) -> None:
         axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
         for edge in (low, high):  # seen where bands overlap, and in grey
             axes.plot(x, edge, color=colour, alpha=0.35, linewidth=0.7, linestyle=DASHES[number % len(DASHES)])
+        if len(reports) == 1 or len(points) == 1:
+            axes.vlines(x, low, high, color=colour, alpha=0.45, linewidth=1)
         axes.plot(
             x,
             y,
-            color=colour,
+            **_mark(number),
             linestyle=DASHES[number % len(DASHES)],
-            marker=MARKERS[number % len(MARKERS)],
             markersize=6,
-            markeredgecolor="white",
-            markeredgewidth=0.8,
             linewidth=2,
             label=report["project"],
         )
-        for before, point in zip(points, points[1:], strict=False):
+        for before, point in itertools.pairwise(points):
             if point["new_labels"]:
                 middle = (before["labels_paid"] + point["labels_paid"]) / 2
                 axes.axvline(middle, color=colour, linewidth=0.8, linestyle=":")
@@ -120,15 +160,22 @@ def _draw_curves(axes: Any, reports: Sequence[Report], metric: str) -> None:
         lows += low
         highs += high
     words = metric_words(metric)
-    axes.set_title(f"{words[0].upper()}{words[1:]} per label paid for", pad=12)
-    axes.set_xlabel("texts labelled by people" + (", test texts included" if _pays_for_test(reports) else ""))
+    whose = f"{reports[0]['project']}: how" if len(reports) == 1 else "How"
+    axes.set_title(f"{whose} {words} grows with labels", pad=12)
+    axes.set_xlabel("labels paid for" + (", those of test texts included" if _pays_for_test(reports) else ""))
     axes.set_ylabel(words)
     if lows:
-        axes.set_ylim(*_range(min(lows), max(highs)))
+        bottom, top = _range(min(lows), max(highs))
+        axes.set_ylim(bottom, top + 0.004)  # the line at 1.0 is not cut in half
+        axes.yaxis.set_major_locator(MultipleLocator(0.05 if top - bottom < 0.45 else 0.1))
     else:
-        axes.text(0.5, 0.5, "no labelled texts to measure on yet", transform=axes.transAxes, ha="center", color="#888888")
+        axes.text(
+            0.5, 0.5, "no labelled texts to measure on yet", transform=axes.transAxes, ha="center", color="#888888"
+        )
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlim(left=0)
+    paid = [point["labels_paid"] for report in reports for point in report["points"]]
+    if min(paid) < 0.5 * max(paid) or len(set(paid)) == 1:
+        axes.set_xlim(left=0)
     axes.grid(True)
     axes.text(1, 1.03, _measured_on(reports, metric), transform=axes.transAxes, ha="right", fontsize=9, color="#666666")
     if len(reports) > 1:
@@ -136,12 +183,12 @@ def _draw_curves(axes: Any, reports: Sequence[Report], metric: str) -> None:
 
 
 def _range(low: float, high: float) -> tuple[float, float]:
-    """Room around the curve, ending on a twentieth, within 0 to 1 and never so narrow that noise looks like progress."""
-    bottom = max(0.0, int((low - 0.02) * 20) / 20)
-    top = min(1.0, -int(-(high + 0.02) * 20 // 1) / 20)
-    if top - bottom < 0.2:
-        bottom = max(0.0, top - 0.2)
-    return bottom, top + 0.004  # the line at 1.0 is not cut in half
+    """Room around the curve, ending on a twentieth, and never so narrow that noise looks like progress."""
+    bottom = max(0.0, math.floor((low - 0.02) * 20) / 20)
+    top = math.ceil((high + 0.02) * 20) / 20
+    if high <= 1:
+        top = min(1.0, top)
+    return (bottom, top) if top - bottom >= 0.2 else (max(0.0, top - 0.2), top)
 
 
 def _pays_for_test(reports: Sequence[Report]) -> bool:
@@ -162,52 +209,62 @@ def _measured_on(reports: Sequence[Report], metric: str) -> str:
 
 def _draw_labels(axes: Any, reports: Sequence[Report]) -> None:
     """F1 of each label after the last round: bars for one project, marks for several."""
-    found = [{row["label"]: row for row in per_label(report)} for report in reports]
-    order = list(dict.fromkeys(row["label"] for report in reports for row in per_label(report)))
+    found = [{row["label"]: row for row in per_label(report) if row["f1"] is not None} for report in reports]
+    order = list(dict.fromkeys(label for rows in found for label in rows))  # the first project's, worst first
     shown = order[:MOST_LABELS]
-    left_out = f", the {len(shown)} lowest of {len(order)}" if len(order) > len(shown) else ""
-    axes.set_title(f"F1 of each label, last round{left_out}")
-    axes.set_xlim(0, 1.0)
+    which = f"the {len(shown)} weakest of {len(order)} labels" if len(order) > len(shown) else "each label"
+    axes.set_title(f"F1 of {which}", pad=SUBTITLE)
+    said = "n: texts that truly have the label" if len(found) == 1 else "marks as above"
+    axes.text(0, 1.0, f"last round; {said}", transform=_above(axes, 8), fontsize=9, color="#666666")
+    axes.set_xlim(0, 1.005)
     axes.set_ylim(len(shown) - 0.4, -0.6)  # the worst at the top: it is what one looks for
     axes.set_yticks(range(len(shown)), [_short(label) for label in shown])
     axes.tick_params(axis="y", length=0)
     axes.grid(True, axis="x")
     axes.spines["left"].set_visible(False)
     for number, rows in enumerate(found):
-        offset = 0.0 if len(found) == 1 else 0.5 * (number / (len(found) - 1) - 0.5)
-        for place, label in enumerate(shown):
-            if label not in rows:
-                continue
-            f1 = rows[label]["f1"]
-            if len(found) == 1:
-                axes.barh(place, f1["value"], height=0.66, color="#A9C5DE")
-            if f1["low"] is not None:
-                ends = (f1["low"], f1["high"])
-                axes.plot(ends, (place + offset,) * 2, color=COLOURS[number % len(COLOURS)], linewidth=1.3, alpha=0.8)
-            axes.plot(
-                f1["value"],
-                place + offset,
-                marker=MARKERS[number % len(MARKERS)],
-                markersize=5,
-                color=COLOURS[number % len(COLOURS)],
-                markeredgecolor="white",
-                markeredgewidth=0.6,
+        places = [place for place, label in enumerate(shown) if label in rows]
+        values = [rows[shown[place]]["f1"] for place in places]
+        if len(found) > 1:
+            axes.plot(values, places, linestyle="", **_mark(number), markersize=7, alpha=0.9)
+            continue
+        axes.barh(places, values, height=0.66, color="#A9C5DE")
+        for place, value in zip(places, values, strict=True):
+            n = rows[shown[place]]["n"]
+            inside = value > 0.25
+            axes.text(
+                value + (-0.015 if inside else 0.015),
+                place,
+                f"{value:.2f}",
+                ha="right" if inside else "left",
+                va="center",
+                fontsize=8.5,
             )
-            if len(found) == 1 and f1["n"]:
-                axes.text(1.02, place, f"n = {f1['n']:,}", va="center", fontsize=8.5, color="#777777")
+            if n is not None:
+                axes.text(1.03, place, f"n = {n:,}", va="center", fontsize=8.5, color="#777777")
     if not shown:
         axes.text(0.5, 0.5, "nothing measured yet", transform=axes.transAxes, ha="center", color="#888888")
+
+
+def _mark(number: int) -> dict[str, Any]:
+    """How a project is told from the others, with or without colour."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.8,
+    }
 
 
 def _draw_seconds(axes: Any, reports: Sequence[Report]) -> None:
     """Where the time of a round goes: a bar for every round, or for every project where there are several."""
     if len(reports) == 1:
-        axes.set_title("Seconds per round")
+        axes.set_title("Seconds per round", pad=SUBTITLE)
         axes.set_xlabel("round")
         names = [str(point["round"]) for point in reports[0]["points"]]
         bars = [_grouped(point["seconds"]) for point in reports[0]["points"]]
     else:
-        axes.set_title("Seconds per round, on average")
+        axes.set_title("Seconds per round, on average", pad=SUBTITLE)
         names = [_short(report["project"], 16) for report in reports]
         bars = []
         for report in reports:
@@ -219,18 +276,45 @@ def _draw_seconds(axes: Any, reports: Sequence[Report]) -> None:
         if max(heights) < 0.01 * max(max(sum(bar.values()) for bar in bars), 1e-9):
             continue
         axes.bar(
-            range(len(bars)), heights, 0.72, bottom, color=colour, hatch=hatch, edgecolor="white", linewidth=0.6, label=step
+            range(len(bars)),
+            heights,
+            0.72,
+            bottom,
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.6,
+            label=step,
         )
         bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
     every = max(1, -(-len(names) // 12))
     axes.set_xticks(range(0, len(names), every), names[::every])
+    if len(reports) > 2:
+        axes.tick_params(axis="x", rotation=20)
+        for name in axes.get_xticklabels():
+            name.set_horizontalalignment("right")
     axes.set_xlim(-0.6, max(len(names), 4) - 0.4)
     axes.tick_params(axis="x", length=0)
     axes.grid(True, axis="y")
-    handles, labels = axes.get_legend_handles_labels()
     axes.legend(
-        handles[::-1], labels[::-1], loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=1.2
-    )  # in the order of the stack
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        bbox_transform=_above(axes, 4),
+        ncols=len(STEP_SHADES),
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=0.9,
+        handletextpad=0.4,
+        columnspacing=1.1,
+        fontsize=9,
+    )
+
+
+def _above(axes: Any, points: float) -> Any:
+    """Coordinates of the axes, moved up by some points."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return axes.transAxes + ScaledTranslation(0, points / 72, axes.figure.dpi_scale_trans)
 
 
 def _grouped(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -242,7 +326,115 @@ def _grouped(seconds: Mapping[str, float]) -> dict[str, float]:
 
 def _short(name: str, most: int = 26) -> str:
     name = " ".join(name.split())
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    return (
+        name if len(name) <= most else f"{name[: most // 2]}…{name[most // 2 + 1 - most :]}"
+    )  # ends differ more often
+
+
+def _plot(reports: Sequence[Report], width: int, metric: str) -> str:
+    """Points with their intervals for one project; for several, a letter each, as their intervals would overlap."""
+    curves = [
+        [(p["labels_paid"], p["metrics"][metric]) for p in report["points"] if metric in p["metrics"]]
+        for report in reports
+    ]
+    measured = [one for curve in curves for _, one in curve]
+    if not measured:
+        return ""
+    import plotext
+
+    figure = plotext.figure.clear()  # plotext has one figure per process
+    figure.theme("colorless").plot_size(width, 20)
+    for curve, letter in zip(curves, itertools.cycle(LETTERS), strict=False):
+        x, y = [paid for paid, _ in curve], [one["value"] for _, one in curve]
+        for paid, one in curve if len(curves) == 1 else []:
+            if one["low"] is not None:
+                figure.draw(figure.segment([paid, paid], [one["low"], one["high"]], marker="│"))
+        figure.draw(figure.signal(x, y, marker=letter))
+    ends = [one[end] for one in measured for end in ("value", "low", "high") if one[end] is not None]
+    bottom, top = _range(min(ends), max(ends))
+    levels = [n / 20 for n in range(round(bottom * 20), round(top * 20) + 1) if top - bottom < 0.45 or n % 2 == 0]
+    paid = sorted({paid for curve in curves for paid, _ in curve})
+    shown = paid[:: max(1, -(-len(paid) // 10))]
+    figure.ruler("y").lim(bottom, top)
+    figure.ruler("y").ticks(levels, [f"{level:.2f}" for level in levels])
+    figure.ruler("x").ticks(shown, [f"{one}" for one in shown])
+    if len(paid) > 1:
+        margin = 0.03 * (paid[-1] - paid[0])
+        figure.ruler("x").lim(paid[0] - margin, paid[-1] + margin)
+    figure.axes(False, axis="x", side="upper").axes(False, axis="y", side="right")
+    words = metric_words(metric)
+    axis = f"{words} by labels paid for"
+    if len(curves) == 1:
+        axis += f"; bars: {_measured_on(reports, metric).removeprefix('band: ')}"
+    else:
+        axis += "; " + ", ".join(
+            f"{letter} {report['project']}" for letter, report in zip(itertools.cycle(LETTERS), reports, strict=False)
+        )
+    drawing = figure.build().string(colorless=True).rstrip()
+    figure.clear()
+    return "\n".join([*(line.rstrip() for line in drawing.splitlines()), *textwrap.wrap(axis, width)])
+
+
+def _rounds_table(report: Report, width: int) -> str:
+    name = headline(report)
+    rows = [
+        (
+            str(point["round"]),
+            f"{point['labels_paid']:,}",
+            point["strategy"],
+            with_interval(point["metrics"].get(name)),
+            with_interval(point["metrics"].get("f1_macro")),
+            f"{sum(point['seconds'].values()):.1f}",
+        )
+        for point in report["points"]
+    ]
+    header = ("round", "labels", "strategy", metric_words(name), "macro-F1", "seconds")
+    on = "" if report["measured_on"] == "test" else ", measured on random texts before they were labelled"
+    return _table(f"{report['project']}: rounds{on}", header, rows, width, words={2})
+
+
+def _labels_table(report: Report, width: int) -> str:
+    rows = [
+        (
+            row["label"],
+            *("–" if row[kind] is None else f"{row[kind]:.2f}" for kind in ("precision", "recall", "f1")),
+            "–" if row["n"] is None else f"{row['n']:,}",
+        )
+        for row in per_label(report)
+    ]
+    which = "labels" if len(rows) <= MOST_LABELS else f"the {MOST_LABELS} weakest of {len(rows)} labels"
+    header = ("label", "precision", "recall", "F1", "n")
+    return _table(f"{report['project']}: {which} after the last round", header, rows[:MOST_LABELS], width, words={0})
+
+
+def _confusions_table(report: Report, width: int) -> str:
+    rows = [
+        (pair["label"], pair["taken_for"], f"{pair['n']} of {pair['of']}") for pair in confused(report)[:MOST_CONFUSED]
+    ]
+    header = ("texts of", "were taken for", "how often")
+    return _table(f"{report['project']}: most confused", header, rows, width, words={0, 1})
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], width: int, words: set[int]) -> str:
+    """An aligned table in plain characters; columns of `words` are to the left, numbers to the right."""
+    if not rows:
+        return ""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column, name in enumerate(header):
+        table.add_column(
+            name, justify="left" if column in words else "right", overflow="fold", no_wrap=column not in words
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # as Text: a label may look like rich's [markup]
+    out = StringIO()
+    Console(file=out, width=width, color_system=None, force_terminal=False).print(table)
+    lines = [line.rstrip() for line in out.getvalue().rstrip().splitlines()]
+    return "\n".join([*textwrap.wrap(title, width), *lines])
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """Rows of texts and labels from users' files, every value exactly the string that stands there.
 
 `inspect` looks at the first rows and decides which column is what; `read` then streams the file. Nothing is inferred:
-`no`, `null`, `NA`, `007` and `1e5` stay what they are. `datasets` does the streaming, and types what has types already
-(Parquet, saved data sets, the Hub); CSV and JSON are taken apart here, because its own readers guess types, fill up rows
-that are too short and cut a text at a NUL byte. Memory does not grow with the file; nothing is written to a cache.
+`no`, `null`, `NA`, `007` and `1e5` stay what they are. `datasets` does the streaming, and reads what has types already
+(Parquet, saved data sets, the Hub); CSV and JSON are taken apart here, because its own readers guess types and fill up
+rows that are too short without a word. Memory does not grow with the file, and no cache is written.
 
-What can be read: CSV (`,` `;` tab or `|`), TSV, JSON (an array of objects), JSON lines and text (a line each), all UTF-8 and
-plain or gzipped; Parquet; a directory made by `Dataset.save_to_disk`; `hf:owner/name[/config][:split]` from the Hub.
+What can be read, all UTF-8 and plain or gzipped: CSV (split at `,` `;` tab or `|`), TSV, JSON (an array of objects),
+JSON lines, text (a line each). Also Parquet, a directory made by `Dataset.save_to_disk`, and a data set on the Hub as
+`hf:owner/name[/config][:split]`; where that is CSV or JSON, its values are typed by `datasets`, not by us.
 """
 
 import csv
@@ -33,12 +34,15 @@ LINE_SUFFIXES = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".txt")  
 SUFFIXES = (*LINE_SUFFIXES, ".parquet")
 
 # Best first: the first name that the file has is guessed.
-TEXT_NAMES = ("text", "texts", "message", "sentence", "body", "content", "question", "comment", "review", "utterance")
-TEXT_NAMES += ("document", "query", "tweet", "post", "description", "abstract", "headline", "title", "subject")
+TEXT_NAMES = tuple(
+    "text texts message sentence body content question comment review "
+    "utterance document query tweet post description abstract headline title subject".split()
+)
 HEADING_NAMES = ("title", "subject", "headline")  # go before the text, where the text is one of the next
 BODY_NAMES = ("body", "content", "description", "abstract", "text", "message")
-LABEL_NAMES = ("label_text", "label_name", "label", "labels", "category", "categories", "intent", "class", "target")
-LABEL_NAMES += ("topic", "topics", "tag", "tags", "sentiment")
+LABEL_NAMES = tuple(
+    "label_text label_name label labels category categories intent class target topic topics tag tags sentiment".split()
+)
 ID_NAMES = ("id", "uid", "uuid", "external_id")
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -98,8 +102,8 @@ def inspect(
 ) -> Columns:
     """Decide which column is what: names that are given must exist, the others are guessed from the first rows.
 
-    `label=""` or `id=""` say that there is none; `metadata=None` takes every other column, `()` takes none. With `partial`
-    the file may lack the label, metadata and id columns that are given: an unlabelled file added to a labelled one.
+    `label=""` or `id=""` say that there is none; `metadata=None` takes every other column, `()` takes none. With
+    `partial` the file may lack the label, metadata and id columns that are given: more texts, not labelled yet.
     """
     batch = next(_batches(source))
     names = [name for name in batch if name not in ("", LINE)]
@@ -139,10 +143,10 @@ def read(
     limit: int | None = None,
     counts: Counts | None = None,
 ) -> Iterator[Row]:
-    """Stream the rows that have a text, `limit` of them at most. The others are counted in `counts`, which is kept up to date.
+    """Stream the rows that have a text, `limit` of them at most; `counts` is kept up to date and counts the others.
 
-    Raises DataError, naming file, row and value, at the first row that is not as it should be: among them a label that is
-    not one of `labels`, where those are given. Column names are checked when the first row is asked for.
+    Raises DataError, naming file, row and value, at the first row that is not as it should be: among them a label that
+    is not one of `labels`, where those are given. Column names are checked when the first row is asked for.
     """
     counts = Counts() if counts is None else counts
     known = frozenset(labels) if labels is not None else None
@@ -188,7 +192,7 @@ def text_id(text: str) -> str:
 def parse_labels(cell: object, kind: Kind = "single", separator: str = "|") -> tuple[str, ...] | None:
     """The labels in a cell, or None where it is empty. `[]` is an answer in a multi-label task: none of them applies.
 
-    In a multi-label task a cell is a list, a JSON list in a string, or names joined by `separator`; double names count once.
+    In a multi-label task a cell is a list, a JSON list in a string, or names joined by `separator`. Doubles count once.
     """
     if isinstance(cell, str) and kind == "multi":
         cell = (
@@ -409,7 +413,7 @@ def _named(values: list[Any], names: list[str] | None) -> list[Any]:
 
 @contextmanager
 def _datasets_without_cache() -> Iterator[Any]:
-    """The `datasets` library while a data set is opened: no cache directory, no download counter, no bars, no chatter."""
+    """The `datasets` library while a data set is opened: no cache directory, no download counter, no bars."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import datasets
 
@@ -536,11 +540,11 @@ def _table_rows(source: str) -> Iterator[dict[str, Any]]:
         names: list[str] = []
         row = 0
         while True:
-            line = reader.line_num + 1
+            start = reader.line_num + 1
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                raise _bad_csv(source, row, line, error) from None
+                raise _bad_csv(source, row, start, error) from None
             if cells is None:
                 break
             if not cells:
@@ -552,11 +556,11 @@ def _table_rows(source: str) -> Iterator[dict[str, Any]]:
             row += 1
             if len(cells) != len(names):
                 raise DataError(
-                    f"{_at(source, (row, line))}: {len(cells)} fields, but {len(names)} columns: {_shown(cells)}",
+                    f"{_at(source, (row, start))}: {len(cells)} fields, but {len(names)} columns: {_shown(cells)}",
                     f'put a field that contains {DELIMITERS[delimiter]} into quotes: "…"',
                 )
             values: dict[str, Any] = dict(zip(names, cells, strict=True))
-            values[LINE] = line
+            values[LINE] = start
             yield values
         if not row:
             raise DataError(f"{source} has column names, but no rows")
@@ -590,7 +594,7 @@ def _json_line_rows(source: str) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(source: str) -> Iterator[dict[str, Any]]:
-    """Rows of a .json file: an array, of which only the next objects are in memory, or, as many write it, JSON lines."""
+    """Rows of a .json file: an array, of which only the next objects are in memory, or JSON lines by another name."""
     with _text_file(source, newline="\n") as file:
         head = file.read(CHUNK)
         if head.lstrip().startswith("["):

@@ -24,7 +24,7 @@ CELLS = 4_000_000  # of resamples x rows at a time: 32 MB
 
 @dataclass(frozen=True)
 class Metric:
-    """An estimate from n texts with its 95 % interval, where there is one. A label's own has its name: `f1[billing]`."""
+    """An estimate from n texts with its 95 % interval, where it has one. A label's own is named `f1[billing]`."""
 
     name: str
     value: float
@@ -88,7 +88,7 @@ class _Table:
 
     @property
     def occurs(self) -> np.ndarray:
-        return self.true + self.decided > 0
+        return np.asarray(self.true + self.decided > 0)
 
     def f1(self) -> np.ndarray:
         return _ratio(2 * self.hits, self.true + self.decided)
@@ -138,7 +138,7 @@ class _Counted:
         for bins, gaps in zip(columns.T, self.gaps.reshape(columns.shape).T, strict=True):
             by_bin = np.where(bins[:, None] == np.arange(BINS), gaps[:, None], 0.0)  # (N, BINS)
             total += np.abs(weights @ by_bin).sum(1)
-        return total / columns.shape[1]
+        return np.asarray(total / columns.shape[1])
 
 
 def _prepare(y: np.ndarray, probs: np.ndarray, kind: Kind) -> _Counted:
@@ -227,7 +227,7 @@ def _matthews_of_labels(table: _Table) -> np.ndarray:
 
 def _ratio(top: np.ndarray, below: np.ndarray) -> np.ndarray:
     """0 where there is nothing below."""
-    return np.divide(top, below, out=np.zeros_like(below), where=below > 0)
+    return np.asarray(np.divide(top, below, out=np.zeros_like(below), where=below > 0))
 
 
 def _mean(values: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -128,8 +128,8 @@ def _answer_first(project: Project, config: Config, again: str) -> str:
     if backend == "terminal":
         return command("label", project.root)
     if backend == "file":
-        file = Path("inbox") / f"round-{project.store.last_batch_round():04}.csv"
-        return f"fill in {project.root / file}, then: {again}"
+        name = f"round-{project.store.last_batch_round():04}.{config.options_of('file').get('format', 'csv')}"
+        return f"fill in {project.root / 'inbox' / name}, then: {again}"
     if backend == "simulated":  # answers while the round pulls
         return again
     return f"answer the tasks in {backend}, then: {again}"
@@ -148,7 +148,7 @@ def lock_holder(project: Project) -> dict[str, Any] | None:
         holder = {"pid": int(said["pid"]), "since": str(said["since"]), "command": str(said["command"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return holder if _has_open(holder["pid"], path) else None
+    return holder if _has_open(int(said["pid"]), path) else None
 
 
 def _has_open(pid: int, path: Path) -> bool:
@@ -187,7 +187,9 @@ def report(project: Project) -> dict[str, Any]:
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
     metrics = {split: _by_round(store.metrics(split)) for split in ("test", "audit")}
-    points, names, last = [], (), None
+    points: list[dict[str, Any]] = []
+    names: tuple[str, ...] = ()
+    last: dict[str, Any] = {}
     for row in store.rounds():
         results = store.step_results(row.number)
         if row.finished_at is None or row.abandoned_at is not None or "directory" not in results.get("train", {}):
@@ -204,14 +206,13 @@ def report(project: Project) -> dict[str, Any]:
             }
         )
         names, last = config.task.names, results
-    confusion = last and last.get("evaluate", {}).get("confusion")
     return {
         "project": project.name,
         "kind": project.config.task.kind,
         "measured_on": measured_on,
         "label_names": list(names or project.config.task.names),
         "points": points,
-        "confusion": confusion or None,
+        "confusion": last.get("evaluate", {}).get("confusion"),
     }
 
 
@@ -247,15 +248,30 @@ def metric_words(name: str) -> str:
 
 
 def per_label(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each label's metrics after the last round, as measured: {"label", "precision", "recall", "f1"}; worst F1 first."""
+    """How the last round does on each label: {"label", "precision", "recall", "f1", "n"}, the worst F1 first.
+
+    n is how many of the measured texts truly have the label; numbers of one that none has are None, and it comes last.
+    """
     if not report["points"]:
         return []
     metrics = report["points"][-1]["metrics"]
-    rows = [
-        {"label": label, **{kind: metrics.get(f"{kind}:{label}") for kind in ("precision", "recall", "f1")}}
-        for label in report["label_names"]
-    ]
-    return sorted((row for row in rows if row["f1"]), key=lambda row: (row["f1"]["value"], row["label"]))
+    counts = _true_counts(report)
+    rows = []
+    for label in report["label_names"]:
+        found = {kind: metrics.get(f"{kind}[{label}]", {}).get("value") for kind in ("precision", "recall", "f1")}
+        n = counts.get(label)
+        rows.append({"label": label, **(dict.fromkeys(found) if n == 0 else found), "n": n})
+    if all(row["f1"] is None for row in rows):
+        return []
+    return sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))
+
+
+def _true_counts(report: Mapping[str, Any]) -> dict[str, int]:
+    """From the confusion matrix: rows are true labels for single, (tp, fp, fn, tn) of a label for multi."""
+    if report["confusion"] is None:
+        return {}
+    kept = slice(None) if report["kind"] == "single" else slice(0, 3, 2)
+    return {name: sum(row[kept]) for name, row in zip(report["label_names"], report["confusion"], strict=True)}
 
 
 def confused(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -317,7 +333,9 @@ def _round_words(state: Mapping[str, Any]) -> str:
 def seconds_words(seconds: Mapping[str, float]) -> str:
     """Seconds per step as a sum, the longest first; steps below a tenth of a second are not worth a word."""
     slow = sorted((item for item in seconds.items() if item[1] >= 0.1), key=lambda item: -item[1])
-    return f"{sum(seconds.values()):.1f} = " + " + ".join(f"{step} {taken:.1f}" for step, taken in slow) if slow else "0"
+    return (
+        f"{sum(seconds.values()):.1f} = " + " + ".join(f"{step} {taken:.1f}" for step, taken in slow) if slow else "0"
+    )
 
 
 def outcome_text(project: Project, number: int) -> str:

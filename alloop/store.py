@@ -589,7 +589,7 @@ class Store:
             "SELECT text_id, rank, score, strategy, probability, predicted FROM picks WHERE round = ? ORDER BY rank",
             (number,),
         )
-        return [PickRow(*row, None if said is None else json.loads(said)) for *row, said in rows]
+        return [PickRow(*row, predicted=None if said is None else json.loads(said)) for *row, said in rows]
 
     def random_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
         """text id -> what the model said when it drew the text at random, before it was labelled; in id order."""
@@ -675,7 +675,7 @@ class Store:
             f" FROM rounds {where}",
             parameters,
         )
-        return [RoundRow(*row, json.loads(summary)) for *row, summary in rows]
+        return [RoundRow(*row, summary=json.loads(summary)) for *row, summary in rows]
 
     def _by_ids(self, statement: str, ids: Sequence[str], rest: str = "") -> Iterator[Any]:
         for start in range(0, len(ids), 10_000):

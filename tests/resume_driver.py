@@ -17,10 +17,10 @@ import alloop
 PACKAGE = str(Path(alloop.__file__).parent)
 
 
-def run_rounds(root: Path, rounds: int, kill_at: int = 0) -> list[str]:
-    """Finish the rounds up to number `rounds`; dies at kill point `kill_at`, 0 = never.
+def run_rounds(root: Path, rounds: int, kill_at: int | None = None) -> list[str]:
+    """Finish the rounds up to number `rounds`; dies at kill point `kill_at`, which counts from 1.
 
-    Returns the kill points as "round module:function:line"; the first one has the number 1.
+    With `kill_at=0` it lives, and returns all the kill points as "round module:function:line".
     """
     from alloop.project import Project
     from alloop.rounds import run_round
@@ -46,7 +46,7 @@ def run_rounds(root: Path, rounds: int, kill_at: int = 0) -> list[str]:
         if number > rounds:
             return points
         seen.clear()
-        sys.settrace(trace)
+        sys.settrace(None if kill_at is None else trace)
         try:
             run_round(project)
         finally:

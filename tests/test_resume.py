@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from alloop.annotators.simulated import Simulated
 from alloop.project import Project
 from alloop.store import Store
 from tests.resume_driver import in_child, run_rounds
 
 ROUNDS = 3
-SAMPLE = 25
+SAMPLE = 15
 AUGMENT = '[augment]\nuse = ["swap-words"]\n'
 Snapshot = dict[str, Any]
 
@@ -36,7 +37,7 @@ def start(make_project: Callable[..., Project]) -> Path:
 def undisturbed(start: Path) -> tuple[Snapshot, int]:
     """What the rounds leave when nothing happens, and how many kill points they have."""
     root = copy_of(start, "undisturbed")
-    points = in_child(lambda: run_rounds(root, ROUNDS))
+    points = in_child(lambda: run_rounds(root, ROUNDS, kill_at=0))
     assert points is not None
     return snapshot(root), len(points)
 
@@ -95,7 +96,6 @@ def test_a_kill_at_a_sample_of_lines_changes_nothing(start: Path, undisturbed: t
 
 
 @pytest.mark.every_line
-@pytest.mark.skipif("not config.getoption('-m')", reason="takes an hour: pytest -m every_line tests/test_resume.py")
 def test_a_kill_at_every_line_changes_nothing(start: Path, undisturbed: tuple[Snapshot, int]) -> None:
     expected, points = undisturbed
     for kill_at in range(1, points + 1):
@@ -117,7 +117,7 @@ def test_a_kill_and_a_damaged_directory_change_nothing(
     damage: Callable[[Path], None], start: Path, undisturbed: tuple[Snapshot, int]
 ) -> None:
     expected, points = undisturbed
-    for kill_at in sampled(points, 6):
+    for kill_at in sampled(points, 4):
         assert differences(killed_and_resumed(start, kill_at, damage), expected) == []
 
 
@@ -126,7 +126,14 @@ def test_a_kill_and_a_damaged_directory_change_nothing(
 
 def push_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     """A push that does not ask which keys exist."""
-    monkeypatch.setattr("alloop.annotators.simulated.read_lines", lambda path: iter(()))
+    push = Simulated.push
+
+    def push_all(self: Simulated, *arguments: Any) -> dict[str, str]:
+        with pytest.MonkeyPatch.context() as blind:
+            blind.setattr("alloop.annotators.simulated.read_lines", lambda path: iter(()))
+            return push(self, *arguments)
+
+    monkeypatch.setattr(Simulated, "push", push_all)
 
 
 def publish_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +175,7 @@ def test_a_broken_engine_is_caught(
 ) -> None:
     breaking(monkeypatch)
     root = copy_of(start, "undisturbed")
-    points = in_child(lambda: run_rounds(root, ROUNDS))
+    points = in_child(lambda: run_rounds(root, ROUNDS, kill_at=0))
     assert points is not None
     expected = snapshot(root)
     there = [number for number, point in enumerate(points, 1) if where in point]

@@ -109,10 +109,12 @@ def _ask_all(desk: Desk, who: str, asker: "_Keys | _Lines", withdrawn: Collectio
             note = "there is nothing to take back"
         elif verdict == QUIT:
             return Summary(who, counts["labelled"], counts["skipped"], len(left))
+        elif isinstance(verdict, tuple):
+            record(desk.inbox, question.task.key, who, "labelled", verdict, question.seconds)
+            counts["labelled"] += 1
         else:
-            state, labels = ("skipped", ()) if verdict == SKIP else ("labelled", verdict)
-            record(desk.inbox, question.task.key, who, state, tuple(labels), question.seconds)  # type: ignore[arg-type]
-            counts[state] += 1
+            record(desk.inbox, question.task.key, who, "skipped", seconds=question.seconds)
+            counts["skipped"] += 1
 
 
 class _Asker:
@@ -177,7 +179,7 @@ class _Lines(_Asker):
             if question.note:
                 self.console.print(Text(harmless(question.note)))
             body = Panel(Text(_shown(question.task.text)), box=HORIZONTALS)
-            self.console.print(self.header(question), body, self.suggested(question.task))
+            self.console.print(Group(self.header(question), body, self.suggested(question.task)))
             started = time.monotonic()
             line = read_line()
             question.seconds += min(time.monotonic() - started, LONGEST_PAUSE_S)
@@ -212,14 +214,14 @@ class _Lines(_Asker):
     def _help(self) -> None:
         many = f"; several labels joined by {self.desk.separator}; an empty line = none applies"
         how = f"A line is a label's key or name{many if self.is_multi else ''}. {self.HOW}"
-        self.console.print(self.legend(described=True), Text(how))
+        self.console.print(Group(self.legend(described=True), Text(how)))
 
 
 class _Keys(_Asker):
     """One key, one answer; the screen is drawn anew after each key."""
 
     def ask(self, question: _Question) -> Verdict:
-        body = list(Text(_shown(question.task.text)).wrap(self.console, max(20, self.console.width - 2)))
+        body = list(Text(_shown(question.task.text)).wrap(self.console, max(20, self.console.width - 4)))
         while True:
             room = self._draw(question, body)
             started = time.monotonic()
@@ -293,7 +295,7 @@ class _Keys(_Asker):
         place = f"lines {question.top + 1}-{question.top + len(lines)} of {len(body)}: PgUp, PgDn"
         text = Panel(Text("\n").join(lines), box=HORIZONTALS, subtitle=place if len(body) > room else None)
         self.console.clear()
-        self.console.print(header, text, *below)
+        self.console.print(Group(header, text, *below))
         return room
 
     def _typing(self, question: _Question) -> RenderableType:
@@ -311,7 +313,7 @@ class _Keys(_Asker):
 
     def _help(self) -> None:
         self.console.clear()
-        self.console.print(self.legend(described=True), Text(self._controls()), Text("any key = go on"))
+        self.console.print(Group(self.legend(described=True), Text(self._controls()), Text("any key = go on")))
         read_key()
 
 

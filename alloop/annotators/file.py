@@ -1,6 +1,6 @@
 """People label in a spreadsheet or an editor: one file a round in `inbox/`, with a column to fill in.
 
-What was pushed is remembered in `inbox/.pushed.jsonl`, to notice a mistyped key, a changed text, and labels that were
+What was pushed is remembered in `inbox/pushed.jsonl`, to notice a mistyped key, a changed text, and labels that were
 valid when a file was filled in but have been renamed or removed since. A file alone cannot tell a label that was
 cleared from one never given: both count as not answered, and an answer that was pulled before stays.
 """
@@ -21,7 +21,7 @@ from alloop.errors import ConfigError, DataError, did_you_mean
 from alloop.files import append_lines, fingerprint, read_lines, write_whole
 from alloop.records import Annotation, Task
 
-MEMORY = ".pushed.jsonl"
+MEMORY = "pushed.jsonl"
 OURS = ("key", "text", "label", "annotator", "suggestion", "probability")
 LONGEST_CELL = 30_000  # characters; spreadsheets break cells above 32,767
 
@@ -64,7 +64,8 @@ class File:
         Raises DataError for a row that cannot be understood, so that no answer is lost unnoticed.
         """
         self._check_words(desk)
-        pushed, labels = _memory(desk)
+        pushed, once = _memory(desk.inbox)
+        labels = [*desk.label_names, *once]
         found: dict[str, tuple[Annotation, str]] = {}
         for path in _round_files(desk.inbox):
             made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
@@ -95,7 +96,8 @@ class File:
                 f"{row.where}: the text is not the one that was asked about, key {key}",
                 "keys and texts may have got out of step in sorting; undo that, or delete the row",
             )
-        words = [str(one).strip() for one in said] if isinstance(said, list) else self._split(str(said or ""), desk)
+        listed = said if isinstance(said, list) else self._split("" if said is None else str(said), desk)
+        words = [str(one).strip() for one in listed]
         if not words and not (said == [] and desk.kind == "multi"):
             return None
         annotator = str(row.cells.get("annotator") or "").strip()
@@ -131,13 +133,12 @@ class File:
 
     def _readme(self, desk: Desk) -> str:
         names = [f"  {name}{'  - ' + about if about else ''}" for name, about in desk.label_names.items()]
-        several = [
-            f"Several labels are joined by {desk.separator} and where none applies, write: {self.none}",
-        ]
+        several = [f"Several labels are joined by {desk.separator} and where none applies, write: {self.none}"]
         return "\n".join(
             [
-                "How to label: fill in the column 'label' of each round file beside this page, and save in the same format",
-                "(CSV UTF-8). Leave the columns 'key' and 'text' as they are; order and further columns do not matter.",
+                "How to label: fill in the column 'label' of each round file beside this page, and save in the same",
+                "format (CSV UTF-8). Leave the columns 'key' and 'text' as they are, and the file pushed.jsonl.",
+                "The order of rows and columns does not matter; further columns are welcome.",
                 "",
                 "The labels, to be written exactly so:",
                 *names,
@@ -163,16 +164,23 @@ class _Row:
 
 
 def _chosen(words: Sequence[str], where: str, desk: Desk, labels: Sequence[str]) -> tuple[str, ...]:
+    # Spreadsheets change the case ("true" -> "TRUE"), so it counts only where two labels differ in nothing else.
+    by_case: dict[str, set[str]] = {}
+    for label in labels:
+        by_case.setdefault(label.casefold(), set()).add(label)
+    found = []
     for word in words:
-        if word not in labels:
+        alike = by_case.get(word.casefold(), set())
+        if word not in labels and len(alike) != 1:
             near = did_you_mean(word, desk.label_names)
             raise DataError(
                 f"{where}: there is no label {word!r}; there are: {', '.join(desk.label_names)}",
                 f"did you mean {near!r}?" if near else f"see {desk.inbox / 'README.txt'}",
             )
+        found.append(word if word in labels else min(alike))
     if desk.kind == "single" and len(words) > 1:
         raise DataError(f"{where}: {len(words)} labels where one is asked for: {', '.join(words)}", "keep one of them")
-    return tuple(dict.fromkeys(words))
+    return tuple(dict.fromkeys(found))
 
 
 def _said(answer: Annotation) -> str:
@@ -187,9 +195,9 @@ def _round_files(inbox: Path) -> list[Path]:
 
 
 def _remember(tasks: Sequence[Task], desk: Desk) -> None:
-    pushed, labels = _memory(desk, read=True)
+    pushed, labels = _memory(desk.inbox)
     new: list[dict[str, Any]] = [
-        {"key": task.key, "text": _gist(_cell(task.text))} for task in tasks if task.key not in pushed
+        {"key": task.key, "text": _gist(task.text)} for task in tasks if task.key not in pushed
     ]
     if set(desk.label_names) - set(labels):
         new.append({"labels": list(desk.label_names)})
@@ -197,10 +205,10 @@ def _remember(tasks: Sequence[Task], desk: Desk) -> None:
         append_lines(desk.inbox / MEMORY, new)
 
 
-def _memory(desk: Desk, read: bool = False) -> tuple[dict[str, str], list[str]]:
-    """Task key -> the gist of its text, and every label that was ever valid."""
-    pushed, labels = {}, [] if read else list(desk.label_names)
-    for record in read_lines(desk.inbox / MEMORY):
+def _memory(inbox: Path) -> tuple[dict[str, str], list[str]]:
+    """Task key -> the gist of its text, and every label that could be chosen at some push."""
+    pushed, labels = {}, []
+    for record in read_lines(inbox / MEMORY):
         if "key" in record:
             pushed[record["key"]] = record["text"]
         labels += record.get("labels", ())
@@ -208,9 +216,10 @@ def _memory(desk: Desk, read: bool = False) -> tuple[dict[str, str], list[str]]:
 
 
 def _gist(text: str) -> str:
-    """Equal for texts that differ only in what spreadsheets change: spaces, line ends, and a quote that guards."""
-    shown = unicodedata.normalize("NFC", _cell(text))
-    return fingerprint("".join(shown.split()).lstrip("'"))
+    """Equal for texts that differ only in what a cell or a spreadsheet changes: spaces, line ends, a quote that guards,
+    what cannot be shown, and the end of a very long text."""
+    shown = _CONTROL.sub("\ufffd", unicodedata.normalize("NFC", text).replace("\r", "\n"))
+    return fingerprint("".join(shown.strip().lstrip("'")[: LONGEST_CELL - 1000].split()))
 
 
 # Rows and files
@@ -223,17 +232,19 @@ def _row(task: Task, desk: Desk, is_csv: bool) -> dict[str, Any]:
         likely = [name for name, probability in task.suggestion.items() if probability >= 0.5]
         row["suggestion"] = desk.separator.join(likely) if desk.kind == "multi" else best
         row["probability"] = round(task.suggestion[best], 3)
-    row |= {f"metadata {name}" if name in OURS else name: value for name, value in task.metadata.items()}
-    return {name: _cell(value) if isinstance(value, str) else value for name, value in row.items()} if is_csv else row
+    row |= {f"metadata {name}" if name.lower() in OURS else name: value for name, value in task.metadata.items()}
+    if not is_csv:
+        return row
+    return {name: _cell(value, name == "text") if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _cell(text: str) -> str:
-    """What is safe in a cell: no formula, no number that a spreadsheet would rewrite, no control character."""
+def _cell(text: str, must_return: bool) -> str:
+    """What is safe in a cell: no formula, no control character and, where it must come back as it was, no number."""
     text = _CONTROL.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
     if len(text) > LONGEST_CELL:
         text = f"{text[:LONGEST_CELL]} […]"
-    is_rewritten = text[:1] in tuple("=+-@\t") or (text and not any(map(str.isalpha, text)))
-    return f"'{text}" if is_rewritten else text
+    is_number = bool(text) and not any(map(str.isalpha, text))  # or a date, or anything a spreadsheet would rewrite
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) or (must_return and is_number) else text
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -291,8 +302,8 @@ def _csv_rows(content: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         for number, cells in enumerate(reader, 1):
             if number > 1 and any(cell.strip() for cell in cells):
-                row = dict(zip(header, cells, strict=False))
-                yield number, row if row["key"].strip() else {**row, "key": None}
+                row: dict[str, Any] = dict(zip(header, cells, strict=False))
+                yield number, row if row.get("key", "").strip() else {**row, "key": None}
     except csv.Error as error:
         raise DataError(f"{where} is no CSV after line {reader.line_num}: {error}", "export it again") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from alloop.annotators import Desk, Pulled
-from alloop.errors import DataError
+from alloop.errors import ConfigError, DataError
 from alloop.files import append_lines, read_lines
 from alloop.records import Annotation, Task
 from alloop.seeds import rng_for
@@ -40,6 +40,11 @@ class Simulated:
 
     def push(self, tasks: Sequence[Task], desk: Desk) -> dict[str, str]:
         """Answers each task that has no answer yet. Raises DataError where a true label is missing, answering none."""
+        if self.annotators < desk.annotators_per_text:
+            raise ConfigError(
+                f"annotators_per_text is {desk.annotators_per_text}, there are {self.annotators} simulated annotators",
+                f"[options.simulated] annotators = {desk.annotators_per_text}",
+            )
         path = desk.inbox / ANSWERS
         there = {record["remote_id"] for record in read_lines(path)}
         truth = _truth(tasks, desk)
@@ -54,7 +59,7 @@ class Simulated:
         return Pulled([_annotation(record) for record in read_lines(desk.inbox / ANSWERS)])
 
     def _answers(self, task: Task, gold: tuple[str, ...], desk: Desk) -> Iterator[Annotation]:
-        asked = min(self.annotators, desk.annotators_per_text)
+        asked = desk.annotators_per_text
         turns = rng_for(desk.seed, 0, f"simulated:{task.text_id}").permutation(self.annotators)[:asked]
         for number in sorted(int(turn) + 1 for turn in turns):
             rng = rng_for(desk.seed, 0, f"simulated:{task.text_id}:a{number}")

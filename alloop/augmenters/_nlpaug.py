@@ -116,7 +116,8 @@ def _put_back(gaps: Sequence[str], words: Sequence[str], changed: Sequence[str])
         elif text[-1:] + gap[:1] in _EMPTY:
             text = text[:-1].rstrip() + gap[1:]
         else:
-            text = text.rstrip() + gap
+            kept = text.rstrip()
+            text = text + gap.lstrip() if "\n" in text[len(kept) :] and gap[:1].isspace() else kept + gap
     return text
 
 

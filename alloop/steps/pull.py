@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alloop.annotators import Pulled
+from alloop.config import restore
 from alloop.consensus import consensus_rules
 from alloop.errors import WaitingError
 from alloop.records import Annotation
@@ -25,10 +26,12 @@ def do(context: Context) -> Pulled:
 
 
 def _cursor(context: Context) -> str:
-    """How far the last finished pull read."""
+    """How far the last finished pull from this backend read."""
     for row in reversed(context.project.store.rounds()):
-        if result := context.project.store.step_results(row.number).get("pull"):
-            return str(result["upto"])
+        result = context.project.store.step_results(row.number).get("pull")
+        if result:
+            same = restore(row.config).annotate == context.config.annotate
+            return str(result["upto"]) if same else ""
     return ""
 
 

@@ -30,8 +30,8 @@ def do(context: Context) -> dict[str, Any]:
         return {"skipped": "fewer than two different labels so far"}
     fit = _fit_job(context, resolved)
     spec = tuner_spec(context.config)
-    ingredients = {"fit": dataclasses.asdict(fit), "tuner": spec.name, "options": dict(spec.options)}
-    ingredients["fit"]["init"] = fit.init and fit.init.name
+    described = dataclasses.asdict(fit) | {"init": fit.init and fit.init.name}
+    ingredients = {"fit": described, "tuner": spec.name, "options": dict(spec.options)}
     directory = publish(
         context.directory("train", ingredients), lambda out: context.run_job(lambda job: write_fit(job, spec, fit), out)
     )

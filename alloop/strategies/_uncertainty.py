@@ -27,7 +27,9 @@ def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarra
     Half-precision probs would tie where the ranking is decided. Raises ModelError for probs that are no numbers.
     """
     if pool.probs is None:
-        raise ModelError("there are no probabilities to pick by", "label some texts of two labels, then run: alloop round")
+        raise ModelError(
+            "there are no probabilities to pick by", "label some texts of two labels, then run: alloop round"
+        )
     found = np.empty(len(pool), np.float64)
     for start in range(0, len(pool), CHUNK):
         probs = np.asarray(pool.probs[start : start + CHUNK])  # (M, C)

@@ -46,14 +46,14 @@ def _unit_rows(pool: Pool) -> np.ndarray:
     if bad.any():
         raise ModelError(f"the embedding of the text {pool.ids[int(bad.argmax())]} is not all numbers")
     length = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.divide(x, length, out=x, where=length > 0)
+    return np.asarray(np.divide(x, length, out=x, where=length > 0))
 
 
 def _clusters(x: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """cluster (N,) of each row, and its squared distance (N,) to the centre."""
     from sklearn import cluster
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if len(x) <= FULL:
         model = cluster.KMeans(n, n_init=1, max_iter=100, random_state=seed)

@@ -1,0 +1,306 @@
+"""The contract of each family, as functions that a plug-in's own tests can call: silent when it is kept.
+
+    from alloop.checks import check_strategy
+    def test_my_strategy_keeps_the_contract():
+        check_strategy(MyStrategy())
+
+A broken contract raises ContractError, an AssertionError that says which promise, with the values that broke it.
+"""
+
+import dataclasses
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alloop.annotators import Annotator, Desk
+from alloop.augmenters import Augmenter
+from alloop.errors import AlloopError, ModelError
+from alloop.executors import Executor
+from alloop.records import Example, Kind, Task
+from alloop.strategies import Labelled, Picks, Pool, Strategy
+from alloop.tuning import FitJob, Predictions, Tuner
+from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
+
+TEXTS = ("the invoice is wrong", "please refund my card", "i was charged twice", "my payment did not arrive")
+MORE_TEXTS = ("the app crashes at once", "i cannot log in", "the screen stays black", "an error after the update")
+LABELS = ("billing", "technical")
+PICKLED = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".dill"}  # loading one can run any code
+
+
+class ContractError(AssertionError):
+    """A plug-in does something that its family promises it does not, or the reverse."""
+
+
+def check_plugin(plugin: object) -> None:
+    """Any plug-in: an instance of a frozen dataclass whose docstring is its help and whose fields all have defaults."""
+    cls: Any = type(plugin)
+    _hold(dataclasses.is_dataclass(cls), f"{cls.__name__} is not a dataclass")
+    _hold(cls.__dataclass_params__.frozen, f"{cls.__name__} is not frozen: @dataclass(frozen=True)")
+    generated = f"{cls.__name__}("  # what dataclass writes where there is no docstring
+    _hold(bool(cls.__doc__) and not cls.__doc__.startswith(generated), f"{cls.__name__} has no docstring")
+    for field in dataclasses.fields(cls):
+        default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        _hold(default, f"{cls.__name__}.{field.name} has no default")
+
+
+def check_strategy(strategy: Strategy) -> None:
+    """Picks exactly n different texts, best first, with finite scores; the same for the same `rng`; writes no input.
+
+    Tried on single- and multi-label pools, some of one text, of equal texts, or asked for as a whole.
+    """
+    check_plugin(strategy)
+    known = {field.name for field in dataclasses.fields(Pool)}
+    _hold(isinstance(strategy.needs, tuple), f"needs is {strategy.needs!r}, not a tuple")
+    _hold(set(strategy.needs) <= known, f"needs {set(strategy.needs) - known}, which no pool has")
+    for kind in ("single", "multi"):
+        for size, n in ((1, 1), (40, 1), (40, 7), (40, 40)):
+            for equal in (False, True):
+                _check_picks(strategy, _pool(kind, size, equal, strategy.needs), n)
+
+
+def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
+    """Fits into one directory, the same bytes for the same job, and predicts each text whatever stands beside it.
+
+    `directory` is empty and for this check alone. Without a model there are embeddings, or a ModelError.
+    """
+    check_plugin(tuner)
+    job = _fit_job(kind)
+    model, again, aside = directory / "model", directory / "again", directory / "aside"
+    for place in (model, again, aside):
+        place.mkdir()
+    measured = tuner.fit(job, model)
+    _hold(all(np.isfinite(v) for v in measured.values()), f"fit measured {measured}, which is not all finite")
+    tuner.fit(job, again)
+    written = {str(p.relative_to(directory)) for p in directory.iterdir()}
+    _hold(written == {"model", "again", "aside"}, f"fit wrote outside its directory: {sorted(written)}")
+    _hold(_content(model) == _content(again), f"the same job twice gave different files: {_differing(model, again)}")
+    _hold(bool(_content(model)), "fit wrote nothing")
+    pickled = [name for name in _content(model) if Path(name).suffix in PICKLED]
+    _hold(not pickled, f"the model holds pickled files, which can run code when loaded: {pickled}")
+    _check_predictions(tuner, model, kind)
+    _hold(_content(model) == _content(again), f"predict changed the model: {_differing(model, again)}")
+    shutil.copytree(model, aside / "moved")
+    moved = tuner.predict(aside / "moved", TEXTS, ("probs",), 0)
+    _hold(_same(moved.probs, tuner.predict(model, TEXTS, ("probs",), 0).probs), "a model that was moved says otherwise")
+    (directory / "empty").mkdir()
+    try:
+        tuner.predict(directory / "empty", TEXTS, ("probs",), 0)
+    except ModelError:
+        pass
+    else:
+        raise ContractError("predicts with an empty directory instead of raising ModelError")
+
+
+def check_augmenter(augmenter: Augmenter) -> None:
+    """At most n different variants of each text, never the text; all randomness from `rng`, none left behind."""
+    check_plugin(augmenter)
+    texts = [*TEXTS, *MORE_TEXTS, "", " ", "x", "ünïcødé 漢字 🙂"]
+    for n in (1, 3):
+        given = list(texts)
+        variants = augmenter(given, n, np.random.default_rng(7))
+        _hold(given == texts, "the list of texts was changed")
+        _hold(len(variants) == len(texts), f"{len(texts)} texts gave {len(variants)} lists of variants")
+        for text, made in zip(texts, variants, strict=True):
+            _hold(len(made) <= n, f"{n} variants asked for, {len(made)} made of {text!r}")
+            _hold(all(isinstance(one, str) for one in made), f"a variant of {text!r} is not a text: {made}")
+            _hold(text not in made, f"{text!r} is a variant of itself")
+            _hold(len(set(made)) == len(made), f"the variants of {text!r} are not different: {made}")
+        _draw_from_global_randomness()
+        before = _global_randomness()
+        again = augmenter(list(texts), n, np.random.default_rng(7))
+        _hold(variants == again, "the same texts and an equal rng gave other variants")
+        _hold(_global_randomness() == before, "the state of the global `random` or `np.random` was changed")
+    _hold(augmenter([], 3, np.random.default_rng(7)) == [], "no texts gave variants")
+
+
+def check_annotator(annotator: Annotator, desk: Desk, answer: Callable[[Sequence[Task]], None] | None = None) -> None:
+    """Creates each task once, however often it is pushed; pulls each answer, again when asked again from the start.
+
+    `answer` stands for the people: it is called once with the tasks after they were pushed. None for an annotator that
+    answers by itself, or from which no answer is expected.
+    """
+    check_plugin(annotator)
+    tasks = [_task(desk, row, text) for row, text in enumerate(TEXTS, 1)]
+    first = annotator.push(tasks[:2], desk)
+    _hold(set(first) == {t.key for t in tasks[:2]}, f"pushed {[t.key for t in tasks[:2]]}, got ids for {sorted(first)}")
+    both = annotator.push(tasks, desk)
+    _hold(set(both) == {task.key for task in tasks}, f"a push of {len(tasks)} tasks gave ids for {sorted(both)}")
+    _hold(first.items() <= both.items(), f"pushed twice, a task got another id: {first} became {both}")
+    _hold(len(set(both.values())) == len(tasks), f"two tasks have one id: {both}")
+    _hold(annotator.push([], desk) == {}, "a push of nothing gave ids")
+    if answer:
+        answer(tasks)
+    start = annotator.pull("", desk)
+    answers = list(start.annotations)
+    keys = [(one.remote_id, one.version) for one in answers if one.version]
+    _hold(len(keys) == len(set(keys)), f"one pull gave an annotation twice: {keys}")
+    for one in answers:
+        _hold(one.task_key is not None or one.text_id is not None, f"{one} names neither a task nor a text")
+        _hold(one.task_key is None or one.task_key in both, f"{one} answers a task that was never pushed")
+        strange = set(one.labels) - set(desk.label_names)
+        _hold(not strange, f"{one} has the labels {sorted(strange)}, which the project lacks")
+        _hold(one.state == "labelled" or not one.labels, f"{one} is {one.state} and has labels")
+        known = desk.kind == "multi" or one.state != "labelled" or len(one.labels) == 1
+        _hold(known, f"{one} has {len(one.labels)} labels in a single-label task")
+    if answer:
+        _hold({one.task_key for one in answers} == set(both), "not every task that was answered was pulled")
+    _hold(list(annotator.pull("", desk).annotations) == answers, "a second pull from the start gave something else")
+    annotator.push(tasks, desk)
+    _hold(list(annotator.pull("", desk).annotations) == answers, "pushing again changed the answers")
+    rest = annotator.pull(start.upto, desk)
+    _hold(set(rest.annotations) <= set(answers), f"nothing was answered since, yet a pull found {rest.annotations}")
+
+
+def check_executor(executor: Executor, directory: Path) -> None:
+    """Runs fits and predictions to their end, with the results in `out`; a job that fails raises AlloopError.
+
+    `directory` is empty and for this check alone.
+    """
+    check_plugin(executor)
+    tuner = TunerSpec("tfidf", {})
+    fit, predict, broken = (directory / name for name in ("fit", "predict", "broken"))
+    for place in (fit, predict, broken, directory / "empty", directory / "model"):
+        place.mkdir(parents=True)
+    job = _fit_job("single")
+    write_fit(fit, tuner, job)
+    executor.run(fit)
+    tuner.build().fit(job, directory / "model")
+    _hold(_content(fit / "out") == _content(directory / "model"), "a fit gave another model than in this process")
+    _hold((fit / "result.json").is_file(), "a fit left no result.json")
+    write_predict(predict, tuner, fit / "out", TEXTS, ("probs",), 0)
+    executor.run(predict)
+    here = tuner.build().predict(fit / "out", TEXTS, ("probs",), 0)
+    there = load_predictions(predict / "out")
+    _hold(_same(here.probs, there.probs), "a prediction gave other probabilities than in this process")
+    write_predict(broken, tuner, directory / "empty", TEXTS, ("probs",), 0)
+    try:
+        executor.run(broken)
+    except AlloopError as error:
+        _hold(bool(error.message), "a job that failed raised an error without a message")
+    else:
+        raise ContractError("a job that failed raised nothing")
+
+
+def _hold(promise: bool, broken: str) -> None:
+    if not promise:
+        raise ContractError(broken)
+
+
+def _pool(kind: Kind, size: int, equal: bool, needs: Sequence[str]) -> Pool:
+    """A pool that has what `needs` names, in arrays that cannot be written to."""
+    rng = np.random.default_rng(3)
+    logits = np.zeros((size, 3)) if equal else rng.normal(size=(size, 3))
+    probs = 1 / (1 + np.exp(-logits))
+    if kind == "single":
+        probs /= probs.sum(1, keepdims=True)
+    drawn = np.stack([probs] * 4).astype(np.float32)  # (4, N, C)
+    arrays = {
+        "probs": drawn[0],
+        "samples": drawn,
+        "members": drawn,
+        "embeddings": np.ones((size, 5), np.float32) if equal else rng.normal(size=(size, 5)).astype(np.float32),
+    }
+    y = np.eye(3, dtype=np.float32)
+    seen = {"embeddings": np.eye(3, 5, dtype=np.float32), "probs": np.full((3, 3), 1 / 3, np.float32)}
+    for array in (*arrays.values(), *seen.values(), y):
+        array.setflags(write=False)
+    ids = tuple(f"t1-{row:04}" for row in range(size))
+    texts = tuple("the same" if equal else f"text {row}" for row in range(size))
+    labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **{name: seen[name] for name in seen if name in needs})
+    return Pool(ids, texts, kind, labelled=labelled, **{name: arrays[name] for name in arrays if name in needs})
+
+
+def _check_picks(strategy: Strategy, pool: Pool, n: int) -> None:
+    where = f"{n} of {len(pool)} texts of a {pool.kind}-label pool"
+    try:
+        picks = strategy(pool, n, np.random.default_rng(5))
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise ContractError(f"{where}: it writes to the pool's arrays: {error}") from error
+        raise
+    index, score = np.asarray(picks.index), np.asarray(picks.score)
+    _hold(index.shape == (n,) and score.shape == (n,), f"{where}: index {index.shape}, score {score.shape}")
+    _hold(np.issubdtype(index.dtype, np.integer), f"{where}: index is of {index.dtype}, not of whole numbers")
+    _hold(len(set(index.tolist())) == n, f"{where}: a text was picked twice: {index}")
+    _hold(bool(((index >= 0) & (index < len(pool))).all()), f"{where}: the index points outside: {index}")
+    _hold(bool(np.isfinite(score).all()), f"{where}: scores are not all finite: {score}")
+    _hold(bool((np.diff(score) <= 0).all()), f"{where}: scores rise, though the best comes first: {score}")
+    _draw_from_global_randomness()
+    again: Picks = strategy(pool, n, np.random.default_rng(5))
+    same = np.array_equal(index, again.index) and np.array_equal(score, again.score)
+    _hold(same, f"{where}: an equal rng gave other picks: {index}, then {again.index}")
+
+
+def _draw_from_global_randomness() -> None:
+    """So that whoever draws from it, against the rules, draws something else the second time."""
+    random.random()
+    np.random.random()  # noqa: NPY002
+
+
+def _global_randomness() -> tuple[Any, ...]:
+    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), bytes(keys), position
+
+
+def _fit_job(kind: Kind) -> FitJob:
+    train = [Example(text, LABELS[:1]) for text in TEXTS] + [Example(text, LABELS[1:]) for text in MORE_TEXTS]
+    if kind == "multi":
+        train += [Example("charged twice after the update crashed", LABELS), Example("good morning", ())]
+    return FitJob(train, kind, LABELS, seed=11)
+
+
+def _task(desk: Desk, rank: int, text: str) -> Task:
+    text_id = f"t1-{rank:032x}"
+    return Task(f"{desk.project}:{text_id}:1", text_id, text, "pick", 1, rank, blind=True)
+
+
+def _check_predictions(tuner: Tuner, model: Path, kind: Kind) -> None:
+    texts = [*TEXTS, *MORE_TEXTS, "", "ünïcødé 漢字 🙂", "long " * 2000]
+    said = tuner.predict(model, texts, ("probs", "embeddings"), 0)
+    probs, embeddings = said.probs, said.embeddings
+    if probs is None or embeddings is None:
+        raise ContractError("probs and embeddings were asked for, and one of them is missing")
+    _hold(probs.shape == (len(texts), len(LABELS)), f"probs have the shape {probs.shape}")
+    _hold(probs.dtype == np.float32, f"probs are of {probs.dtype}, not float32")
+    _hold(bool(((probs >= 0) & (probs <= 1)).all()), "probs are not all between 0 and 1")
+    if kind == "single":
+        _hold(np.allclose(probs.sum(1), 1, atol=1e-4), f"rows of probs sum to {probs.sum(1)}, not to 1")
+    _hold(said.labels == LABELS, f"the columns are named {said.labels}, not {LABELS}")
+    _hold(embeddings.ndim == 2 and len(embeddings) == len(texts), f"embeddings have the shape {embeddings.shape}")
+    _hold(bool(np.isfinite(embeddings).all()), "embeddings are not all finite")
+    repeated = tuner.predict(model, texts, ("probs", "embeddings"), 0)
+    _hold(np.array_equal(repeated.probs, probs), "a second prediction gave other probabilities")  # type: ignore[arg-type]
+    turned = tuner.predict(model, texts[::-1], ("probs",), 0)
+    _hold(_same(turned.probs, probs[::-1]), "the order of the texts changes what is said of them")
+    alone = tuner.predict(model, texts[:1], ("probs",), 0)
+    _hold(_same(alone.probs, probs[:1]), "the texts beside a text change what is said of it")
+    none = tuner.predict(model, [], ("probs",), 0)
+    _hold(none.probs is not None and none.probs.shape == (0, len(LABELS)), "no texts gave no probs of shape (0, C)")
+    _check_bare(tuner, texts)
+
+
+def _check_bare(tuner: Tuner, texts: Sequence[str]) -> None:
+    try:
+        bare: Predictions = tuner.predict(None, texts, ("embeddings",), 0)
+    except ModelError:  # a tuner without a base has nothing to say before it is trained
+        return
+    _hold(bare.probs is None, "there is no model, yet there are probs")
+    _hold(bare.embeddings is not None and len(bare.embeddings) == len(texts), "the bare base gave no embeddings")
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """Equal but for what another order of adding up costs in single precision, as with another batch."""
+    return one is not None and other is not None and np.allclose(one, other, atol=1e-3)
+
+
+def _content(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    here, there = _content(one), _content(other)
+    return sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
