@@ -13,6 +13,7 @@ The same as the command line, from Python:
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from alloop.project import Project, open_project
     from alloop.reports import report, status
     from alloop.rounds import run_round
+
+# Threads that wait by spinning make a fit ten times slower as soon as anything else runs on the machine. The OpenMP
+# library reads this when it is loaded, so it has to stand here, before torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "AlloopError": "errors",

@@ -242,8 +242,8 @@ def _draw_from_global_randomness() -> None:
 
 
 def _global_randomness() -> tuple[Any, ...]:
-    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
-    return random.getstate(), bytes(keys), position
+    _, keys, position, *_ = np.random.get_state(legacy=True)  # noqa: NPY002
+    return random.getstate(), np.asarray(keys).tobytes(), position
 
 
 def _fit_job(kind: Kind) -> FitJob:

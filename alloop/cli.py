@@ -1,14 +1,15 @@
 """The command line: parse, make one call, print. Data on stdout, words on stderr."""
 
 import json
+import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import click
 import typer
 
 from alloop.errors import AlloopError, UsageError, WaitingError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from alloop.intake import Intake
     from alloop.project import Project
     from alloop.rounds import Outcome
-
-POLL_S = 5.0
 
 app = typer.Typer(
     name="alloop",
@@ -35,33 +34,50 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 
 
 def main() -> NoReturn:
-    """Run a command; every expected trouble is an `error:` line, a `hint:` line and an exit code."""
+    """The `alloop` command."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run a command; returns its exit code. Every expected trouble is an `error:` line and a `hint:` line."""
+    command = typer.main.get_command(app)
     try:
-        code = app(standalone_mode=False)
+        with command.make_context("alloop", list(arguments)) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+        return 0
     except AlloopError as error:
         say(f"{'waiting' if isinstance(error, WaitingError) else 'error'}: {error.message}")
         if error.hint:
             say(f"hint: {error.hint}")
-        code = error.exit_code
-    except click.exceptions.Abort:
-        code = 130
-    except click.ClickException as error:
-        say(f"error: {error.format_message()}")
-        context = getattr(error, "ctx", None)
-        say(f"hint: {context.command_path if context else 'alloop'} --help")
-        code = 2
-    except KeyboardInterrupt:
+        return error.exit_code
+    except typer.Exit as done:
+        return done.exit_code
+    except typer.TyperException as error:
+        return _misunderstood(error)
+    except (KeyboardInterrupt, typer.Abort):
         say("stopped; what was finished is kept, the same command goes on")
-        code = 130
-    except BrokenPipeError:  # `alloop predict … | head`
-        sys.stderr.close()
-        code = 0
+        return 130
+    except BrokenPipeError:  # `alloop predict … | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
-        say(f"error: {error.filename or ''}{': ' if error.filename else ''}{error.strerror}")
+        say(f"error: {error.filename or ''}{': ' if error.filename else ''}{error.strerror or error}")
         say("hint: nothing that was recorded is lost; run the command again when there is room and permission")
-        code = 1
-    sys.exit(code)
+        return 1
+
+
+def _misunderstood(error: Any) -> int:
+    """What typer says of a command line it cannot read, in our words; without any arguments, the help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(error.ctx.get_help())
+        return 2
+    context = getattr(error, "ctx", None)
+    words = error.format_message().rstrip(".")
+    say(f"error: {words[:1].lower()}{words[1:]}")
+    say(f"hint: {context.command_path if context else 'alloop'} --help")
+    return 2
 
 
 def say(words: str) -> None:
@@ -99,6 +115,7 @@ def init(
     test: Annotated[str | None, typer.Option(help="A labelled file to measure on, never trained on.")] = None,
     holdout: Annotated[int | None, typer.Option(help="Without a test file: measure on this many texts.")] = None,
     annotate_with: Annotated[str | None, typer.Option("--with", help="Annotator: terminal, file, simulated.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="How many texts a round asks about.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="A config, or a project, to start from.")] = None,
 ) -> None:
     """Make a project of texts to label."""
@@ -115,6 +132,7 @@ def init(
         metadata=metadata_column,
         test=test,
         holdout=holdout,
+        batch=batch,
         annotate=annotate_with,
     )
     _say_intake(done)
@@ -123,7 +141,8 @@ def init(
     if not (config.evaluate.test or config.evaluate.holdout):
         say("note: there are no test texts, so the curve will rest on the random share of each batch alone;")
         say("      --test FILE or --holdout 200 makes it more certain")
-    say(f"Made {directory}. Settings are in {directory / 'alloop.toml'}. Next: alloop round {directory}")
+    say(f"Made {directory}. Settings are in {directory / 'alloop.toml'}.")
+    _say_next(project)
 
 
 @app.command()
@@ -134,7 +153,9 @@ def add(
     """Add texts to a project."""
     from alloop import intake
 
-    _say_intake(intake.add(_open(directory), file))
+    project = _open(directory)
+    _say_intake(intake.add(project, file))
+    _say_next(project)
 
 
 @app.command()
@@ -149,8 +170,11 @@ def remove(
 
     if not one and file is None:
         raise UsageError("say which texts", "--id ID, or --file FILE")
-    gone = remove_texts(_open(directory), one or (), source=file, erase=erase)
+    project = _open(directory)
+    gone = remove_texts(project, one or (), source=file, erase=erase)
     say(f"{'Erased' if erase else 'Removed'} {gone} texts.")
+    if erase:
+        say("The files that they came from are yours and were not touched.")
 
 
 @app.command("round")
@@ -168,7 +192,8 @@ def round_(
         number = rounds.abandon_round(project)
         say("No round is open." if number is None else f"Closed round {number}; its labels stay.")
         return
-    outcome = rounds.run_round(project, push=not no_push, go_on=now, on_step=_say_step)
+    with _telling_how_to_go_on(project):
+        outcome = rounds.run_round(project, push=not no_push, go_on=now, on_step=_say_step)
     _say_outcome(project, outcome)
     _say_next(project)
 
@@ -179,36 +204,39 @@ def run(
     rounds: Annotated[int | None, typer.Option(min=1, help="Stop after this many rounds.")] = None,
     until_labels: Annotated[int | None, typer.Option(min=2, help="Stop with this many training labels.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for annotators between rounds.")] = False,
+    every: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks of --watch.")] = 5.0,
 ) -> None:
     """Run several rounds."""
     if rounds is None and until_labels is None and not watch:
         raise UsageError("say when to stop", "--rounds N, --until-labels N, or --watch")
     project = _open(directory)
-    for done, outcome in enumerate(_outcomes(project, watch, until_labels), 1):
-        _say_outcome(project, outcome)
-        if done == rounds or (until_labels is not None and outcome.labels >= until_labels) or not outcome.pushed:
-            break
+    with _telling_how_to_go_on(project):
+        for done, outcome in enumerate(_outcomes(project, every if watch else None, until_labels), 1):
+            _say_outcome(project, outcome)
+            if done == rounds or (until_labels is not None and outcome.labels >= until_labels) or not outcome.pushed:
+                break
     _say_next(project)
 
 
-def _outcomes(project: "Project", watch: bool, until_labels: int | None) -> "Iterator[Outcome]":
+def _outcomes(project: "Project", every: float | None, until_labels: int | None) -> "Iterator[Outcome]":
+    """One round after the other; between them it waits for annotators, looking `every` so many seconds, if at all."""
     from alloop.rounds import run_round
 
     waited = False
     while True:
-        low_water = project.config.round.low_water if watch else None
+        low_water = None if every is None else project.config.round.low_water
         try:
             yield run_round(
                 project, low_water=low_water, until_labels=until_labels, command="alloop run", on_step=_say_step
             )
             waited = False
         except WaitingError as error:
-            if not watch:
+            if every is None:
                 raise
             if not waited:
-                say(f"waiting: {error.message}; looking again every {POLL_S:g} s, Ctrl-C stops")
+                say(f"waiting: {error.message}; looking again every {every:g} s, Ctrl-C stops")
             waited = True
-            time.sleep(POLL_S)
+            time.sleep(every)
 
 
 @app.command()
@@ -251,7 +279,10 @@ def label(directory: Dir = Path()) -> None:
             f"this project's annotator is {config.annotate.backend!r}, not the terminal",
             'set [annotate] with = "terminal"; tasks that were pushed before stay where they are',
         )
-    terminal.session(project.desk(config))
+    done = terminal.session(project.desk(config), withdrawn=project.store.withdrawn_keys())
+    skipped = f", {done.skipped} skipped" if done.skipped else ""
+    say(f"{done.annotator}: {done.answered} labelled{skipped}, {done.left} left.")
+    _say_next(project)
 
 
 @app.command()
@@ -261,9 +292,12 @@ def predict(
 ) -> None:
     """Label a file, or the lines of stdin, with the last round's model."""
     from alloop import outgoing, predicting
+    from alloop.reports import command
 
     if len(arguments) > 2:
         raise UsageError(f"one project and one file, not {len(arguments)} arguments", "alloop predict DIR FILE")
+    if len(arguments) == 1 and (Path(arguments[0]) / "alloop.toml").exists():
+        raise UsageError("say which texts", f"{command('predict', Path(arguments[0]))} FILE, or - for stdin")
     project = _open(Path(arguments[0]) if len(arguments) == 2 else Path())
     answers = predicting.predict(project, outgoing.texts_of(project, arguments[-1]))
     if as_json:
@@ -328,6 +362,18 @@ def _open(directory: Path) -> "Project":
     return Project.open(directory)
 
 
+@contextmanager
+def _telling_how_to_go_on(project: "Project") -> Iterator[None]:
+    from alloop import reports
+
+    try:
+        yield
+    except WaitingError as error:
+        _clear_line()
+        now = f"{reports.command('round', project.root)} --now"
+        raise WaitingError(error.message, f"{reports.status(project)['next']}, or without the rest: {now}") from None
+
+
 def _say_intake(done: "Intake") -> None:
     for note in done.notes:
         say(f"note: {note}")
@@ -353,9 +399,13 @@ def _say_step(number: int, step: str) -> None:
 def _say_outcome(project: "Project", outcome: "Outcome") -> None:
     from alloop import reports
 
+    _clear_line()
+    say(reports.outcome_text(project, outcome.number))
+
+
+def _clear_line() -> None:
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    say(reports.outcome_text(project, outcome.number))
 
 
 def _say_next(project: "Project") -> None:

@@ -36,21 +36,25 @@ class Task(Section):
     @field_validator("labels", mode="before")
     @classmethod
     def _names_or_tables(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return [{"name": one} if isinstance(one, str) else one for one in value]
-        return value
+        if not isinstance(value, list):
+            return value
+        for one in value:
+            if not isinstance(one, str | dict | Label):
+                raise ValueError(f'label {_as_toml(one)} is not a text; put it in quotes: "{_as_toml(one)}"')
+        return [{"name": one} if isinstance(one, str) else one for one in value]
 
-    @model_validator(mode="after")
-    def _labels_make_sense(self) -> "Task":
-        names = self.names
+    @field_validator("labels")
+    @classmethod
+    def _labels_make_sense(cls, labels: list[Label]) -> list[Label]:
+        names = [label.name for label in labels]
         if len(names) < 2:
-            raise ValueError(f"labels has {len(names)} of the two labels that it needs at least")
+            raise ValueError(f"two labels are needed at least, here {'is one' if names else 'are none'}")
         for name in names:
             if not name.strip() or name != name.strip():
                 raise ValueError(f"label {name!r} is empty or has spaces around it")
             if names.count(name) > 1:
                 raise ValueError(f"label {name!r} is listed twice")
-        return self
+        return labels
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,8 +87,8 @@ class Round(Section):
     strategy: str = "margin"
     cold_start: str = "kmeans"
     batch: int = Field(25, ge=1)
-    random_share: float = Field(0.1, ge=0, le=1)
-    wait_for: float = Field(1.0, ge=0, le=1)
+    random_share: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
+    wait_for: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     low_water: int = Field(0, ge=0)
     candidates: int = Field(50_000, ge=1)
     seed: int = Field(0, ge=0)
@@ -106,11 +110,12 @@ class Annotate(Section):
     suggest: Literal["none", "all"] | float = "none"
     annotators_per_text: int = Field(1, ge=1)
 
-    @field_validator("suggest")
+    @field_validator("suggest", mode="before")
     @classmethod
     def _a_share(cls, value: Any) -> Any:
-        if isinstance(value, float) and not 0 <= value <= 1:
-            raise ValueError("suggest is 'none', 'all', or the share of tasks that show the model's answer")
+        is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        if value not in ("none", "all") and not is_share:
+            raise ValueError(f'{_as_toml(value)} is neither "none" nor "all" nor a share between 0 and 1')
         return value
 
 
@@ -118,11 +123,12 @@ class Run(Section):
     executor: str = "inline"
     keep: Literal["all", "metrics"] | int = 3
 
-    @field_validator("keep")
+    @field_validator("keep", mode="before")
     @classmethod
     def _at_least_one(cls, value: Any) -> Any:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("keep is a number of rounds, at least 1, or 'all' or 'metrics'")
+        is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        if value not in ("all", "metrics") and not is_number:
+            raise ValueError(f'{_as_toml(value)} is neither "all" nor "metrics" nor a number of rounds, 1 or more')
         return value
 
 
@@ -187,19 +193,35 @@ def parse(content: str, source: str = "alloop.toml") -> Config:
     try:
         values = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: {error}", "see the commented examples in configs/") from error
+        raise _not_toml(error, content, source) from error
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise _explained(error, content, source) from None
 
 
+def place_of(content: str, source: str, key: str) -> str:
+    """Where a key stands, for messages: "alloop.toml, line 9"."""
+    line = _line_of(content, tuple(key.split(".")))
+    return f"{source}, line {line}" if line else source
+
+
+def _not_toml(error: tomllib.TOMLDecodeError, content: str, source: str) -> ConfigError:
+    message = str(error)
+    if not (place := re.search(r"(.*) \(at line (\d+), column \d+\)", message, re.DOTALL)):
+        return ConfigError(f"{source} is not TOML: {message}", "is something not closed, or written twice?")
+    line = content.splitlines()[int(place[2]) - 1].strip() if content else ""
+    return ConfigError(
+        f"{source}, line {place[2]} is not TOML: {place[1][0].lower() + place[1][1:]}: {line[:60]}",
+        'texts stand in quotes, a list in brackets: labels = ["bug", "praise"]',
+    )
+
+
 def _explained(error: ValidationError, content: str, source: str) -> ConfigError:
     first = error.errors()[0]
-    path = tuple(part for part in first["loc"] if isinstance(part, str) and part != "int")
+    path = tuple(part for part in first["loc"] if isinstance(part, str))
     key = ".".join(path)
-    line = _line_of(content, path)
-    place = f"{source}, line {line}" if line else source
+    place = place_of(content, source, key)
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         near = did_you_mean(path[-1], known)
@@ -208,11 +230,59 @@ def _explained(error: ValidationError, content: str, source: str) -> ConfigError
             f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}",
         )
     if first["type"] == "missing":
-        return ConfigError(f"{source}: {key} is missing", 'it could be: [task] labels = ["yes", "no"]')
-    message = first["msg"].removeprefix("Value error, ")
-    value = first.get("input")
-    shown = "" if first["type"] == "value_error" else f" (it is {value!r})"
-    return ConfigError(f"{place}: {key + ': ' if key else ''}{message[0].lower() + message[1:]}{shown}")
+        missing = "[task]" if key == "task" else key
+        return ConfigError(f"{place if len(path) > 1 else source}: {missing} is missing", _EXAMPLE.get(key))
+    words, hint = _in_plain_words(first["type"], first.get("input"), first.get("ctx", {}), path[-1] if path else "")
+    return ConfigError(
+        f"{place}: {key + ': ' if key else ''}{words or first['msg'].removeprefix('Value error, ')}", hint
+    )
+
+
+_EXAMPLE = {
+    "task": 'it could be: [task] labels = ["bug", "praise"]',
+    "task.labels": 'it could be: labels = ["bug", "praise"]',
+    "task.labels.name": 'it could be: name = "bug"',
+}
+
+
+def _in_plain_words(trouble: str, value: Any, context: dict[str, Any], key: str) -> tuple[str, str | None]:
+    """What pydantic found, and what to write instead; nothing for what our own validators say."""
+    shown = _as_toml(value)
+    number = value if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value) else None
+    match trouble:
+        case "int_type" | "float_type":
+            hint = f"without quotes: {key} = {number}" if number else None
+            return f"{shown} is not a {'whole ' if trouble == 'int_type' else ''}number", hint
+        case "string_type":
+            return f"{shown} is not a text", f'in quotes: {key} = "{shown}"' if not isinstance(
+                value, list | dict
+            ) else None
+        case "bool_type":
+            return f"{shown} is neither true nor false", None
+        case "list_type":
+            return f"{shown} is not a list", f"in brackets: {key} = [{shown}]"
+        case "dict_type" | "model_type":
+            return f"{shown} is not a table", None
+        case "literal_error":
+            words = re.findall(r"'([^']+)'", context["expected"])
+            near = did_you_mean(str(value), words)
+            return f"{shown} is not one of: {', '.join(words)}", f'did you mean "{near}"?' if near else None
+        case "greater_than_equal":
+            return f"{shown} is less than {context['ge']}", None
+        case "less_than_equal":
+            return f"{shown} is more than {context['le']}", None
+        case "string_too_short":
+            return "it is empty", None
+        case "finite_number":
+            return f"{shown} is not a finite number", None
+    return "", None
+
+
+def _as_toml(value: Any) -> str:
+    """A value as it stands in the file."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, str | list | dict) else str(value)
 
 
 def _known_keys(path: tuple[str, ...]) -> list[str]:

@@ -17,6 +17,7 @@ from alloop import ingest
 from alloop.config import Config
 from alloop.errors import ConfigError, DataError, did_you_mean
 from alloop.project import CONFIG, DATABASE, Project, check_plugins
+from alloop.reports import command
 from alloop.store import Store, StoredText
 
 TEMPLATE = """\
@@ -76,34 +77,40 @@ def create(
     metadata: Sequence[str] | None = None,
     test: str | None = None,
     holdout: int | None = None,
+    batch: int | None = None,
     annotate: str | None = None,
 ) -> tuple[Project, Intake]:
-    """A new project in `root`, with a config made from `source` (or the one already there) and these settings.
+    """A new project in `root`, with a config made from `source` and these settings; or with the config that is there.
 
     Nothing is left behind when it fails. Raises DataError naming file and row, ConfigError naming the key.
     """
     if (root / DATABASE).exists():
         raise ConfigError(f"{root} is a project already", f"more texts: alloop add {root} FILE")
-    existed = root.exists()
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file, not a directory", "name another directory")
     has_config = (root / CONFIG).exists()
-    if has_config and source is not None:
-        raise ConfigError(f"{root / CONFIG} exists already", "leave out --from, or take another directory")
-    if source is not None and source.is_dir():
-        source = source / CONFIG
-    template = root / CONFIG if has_config else source
+    settings = (source, *labels, kind, *text, label, *(metadata or ()), test, holdout, batch, annotate)
+    if has_config and any(one is not None for one in settings):
+        raise ConfigError(
+            f"{root / CONFIG} is there already and says all this", f"edit it, and then: {command('init', root)}"
+        )
+    if labels:
+        _check_labels(labels)
+    template = root / CONFIG if has_config else source and _template(source)
     if template is not None:
-        configs.load(template)  # its own mistakes, with their lines, before ours
+        check_plugins(configs.load(template), template)  # its own mistakes, with their lines, before ours
     document = tomlkit.parse(template.read_text(encoding="utf-8") if template else TEMPLATE)
     beside = template.parent if template else Path()
     files = [str(one) for one in data] or [_resolved(beside, one) for one in _get(document, "data", "files", [])]
     if not files:
-        raise ConfigError("no texts were given", f"alloop init {root} --data FILE")
+        raise ConfigError("no texts were given", f"{command('init', root)} --data FILE")
     test = test or (_resolved(beside, one) if (one := _get(document, "evaluate", "test", None)) else None)
     _set(document, "task", "kind", kind)
     _set(document, "data", "text", list(text) or None)
     _set(document, "data", "label", label)
     _set(document, "data", "metadata", None if metadata is None else list(metadata))
     _set(document, "evaluate", "holdout", holdout)
+    _set(document, "round", "batch", batch)
     _set(document, "annotate", "with", annotate)
     if not has_config:
         _set(document, "data", "files", [_relative(root, file) for file in files])
@@ -120,7 +127,10 @@ def create(
     config = configs.parse(content, str(root / CONFIG))
     check_plugins(config)
     if config.evaluate.test and config.evaluate.holdout:
-        raise ConfigError("evaluate has both a test file and a holdout", "leave one of them out")
+        raise ConfigError("there is both a test file and a holdout", "leave out --test or --holdout")
+    new = root if not root.exists() else None
+    while new is not None and not new.absolute().parent.exists():
+        new = new.absolute().parent
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     attempt = root / f".{DATABASE}.new"
     try:
@@ -138,14 +148,19 @@ def create(
     except BaseException:
         for leftover in root.glob(f"{attempt.name}*"):
             leftover.unlink()
-        if not existed:
-            shutil.rmtree(root)
+        if not has_config:
+            (root / CONFIG).unlink(missing_ok=True)
+        if new is not None:
+            shutil.rmtree(new)
         raise
     return Project.open(root), done
 
 
 def add(project: Project, source: str) -> Intake:
-    """More pool texts, with their labels where the label column has some. The test texts never change."""
+    """More pool texts, with their labels where the label column has some. The test texts never change.
+
+    A text that is held out for measuring may come again; one of the test file may not, as that would flatter.
+    """
     config = project.config
     done = Intake()
     with project.lock("alloop add"), project.store.transaction():
@@ -172,14 +187,19 @@ def _load_all(
         )
     texts = store.counts()["pool"]
     if config.evaluate.holdout >= texts:
-        raise ConfigError(f"evaluate.holdout is {config.evaluate.holdout}, there are {texts} texts", "lower it")
+        raise ConfigError(
+            f"evaluate.holdout is {config.evaluate.holdout}, there are {texts} texts",
+            f"--holdout {texts // 5}, or add texts",
+        )
     if config.evaluate.holdout:
         chosen = _smallest(store.text_ids("pool"), config.evaluate.holdout, config.round.seed)
         store.hold_out(chosen)
         done.held_out = len(chosen)
         texts -= len(chosen)
     if config.round.batch > texts:
-        raise ConfigError(f"round.batch is {config.round.batch}, the pool has {texts} texts", "lower round.batch")
+        raise ConfigError(
+            f"round.batch is {config.round.batch}, the pool has {texts} texts", f"--batch {texts}, or add texts"
+        )
     done.conflicting = store.conflicting_imports()
 
 
@@ -192,7 +212,7 @@ def _label_hint(config: Config) -> str:
 def _load(store: Store, file: str, columns: ingest.Columns, config: Config, split: str, done: Intake) -> None:
     counts = ingest.Counts()
     rows = ingest.read(file, columns, kind=config.task.kind, labels=_allowed(config), counts=counts)
-    seen, new, labelled = store.add_texts(_stored(rows, config, split), split)
+    seen, new, labelled = store.add_texts(_stored(rows, config, split), split, may_repeat=config.evaluate.holdout > 0)
     done.rows += seen
     done.new += new
     done.labelled += labelled
@@ -224,6 +244,30 @@ def _stored(rows: Iterable[ingest.Row], config: Config, split: str) -> Iterator[
             gold=labels if is_gold else None,
             labels=None if is_gold else labels,
         )
+
+
+def _template(source: Path) -> Path:
+    """The config that `--from` names: a file, or a project that has one."""
+    if source.is_dir() and not (source / CONFIG).exists():
+        found = ", ".join(sorted(str(one) for one in source.glob("*.toml")))
+        raise ConfigError(f"{source} is a directory without {CONFIG}", f"it has: {found}" if found else None)
+    template = source / CONFIG if source.is_dir() else source
+    if not template.exists():
+        near = did_you_mean(template.name, (one.name for one in template.parent.glob("*.toml")))
+        raise ConfigError(
+            f"there is no config {template}", f"did you mean {template.with_name(near)}?" if near else None
+        )
+    return template
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    """Labels that come from the command line have no line in a config to point at."""
+    listed = ", ".join(labels)
+    if len(labels) < 2:
+        raise ConfigError(f"one label, {listed!r}, is nothing to choose from", "--labels first,second")
+    for name in labels:
+        if not name or labels.count(name) > 1:
+            raise ConfigError(f"a label is {'listed twice' if name else 'empty'} in: {listed}", "--labels first,second")
 
 
 def _allowed(config: Config) -> list[str]:
@@ -267,6 +311,11 @@ def _labels_in(files: Sequence[str], columns: ingest.Columns, document: Any, don
         found.update(row.labels or ())
         if len(found) > 1_000:
             raise ConfigError(f"{files[0]}: column {columns.label!r} has over 1,000 labels", "is it the right column?")
+    if len(found) < 2:
+        has = f"only one label, {min(found)!r}" if found else "no label"
+        raise ConfigError(
+            f"{files[0]}: column {columns.label!r} has {has}", "say which there are: --labels first,second"
+        )
     done.notes.append(f"labels found in column {columns.label!r}: {', '.join(sorted(found))}")
     return sorted(found)
 

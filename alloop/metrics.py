@@ -167,7 +167,7 @@ def _prepare(y: np.ndarray, probs: np.ndarray, kind: Kind) -> _Counted:
 
 def _bin(confidence: np.ndarray) -> np.ndarray:
     """The bin of each p: above its lower end and up to its upper one."""
-    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    return np.asarray(np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1))
 
 
 def _resample(

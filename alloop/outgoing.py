@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 import tarfile
@@ -19,6 +20,7 @@ from alloop.exporting import write_rows
 from alloop.files import write_whole
 from alloop.predicting import Answer, last_model
 from alloop.project import CONFIG, DATABASE, Project, tuner_spec
+from alloop.reports import command
 from alloop.steps.pull import usable_votes
 
 COLUMNS = ("text", "label", "confidence", "votes", "split", "external_id", "file", "row", "id")
@@ -29,10 +31,12 @@ def export_labels(project: Project, target: Path, *, overwrite: bool = False) ->
 
     The suffix decides the format: .csv .tsv .jsonl .parquet, or a directory that `datasets.load_from_disk` reads.
     """
+    if target.exists() and not overwrite:
+        raise DataError(f"{target} exists already", "add --overwrite, or choose another name")
     rows = list(_labelled_rows(project))
     if not rows:
-        raise DataError(f"{project.root} has no labels yet", f"alloop status {project.root}")
-    write_rows(target, rows, COLUMNS, overwrite=overwrite)
+        raise DataError(f"{project.root} has no labels yet", command("status", project.root))
+    write_rows(target, rows, COLUMNS, separator=project.config.data.separator, overwrite=overwrite)
     return len(rows)
 
 
@@ -92,8 +96,9 @@ def export_project(project: Project, target: Path) -> None:
 def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | None = None, erase: bool = False) -> int:
     """Take texts out, by text id or the user's own id, or all texts that a file lists; returns how many.
 
-    They are never picked, trained on or tested with again. `erase` deletes them and all that was said of them, the
-    files of annotators and the models that learnt from them too.
+    They are never picked, trained on or tested with again. `erase` deletes them and all that was said of them, in the
+    files of annotators too, the models that learnt from them, and backups that an upgrade left. The file that they
+    came from is the user's own and stays.
     """
     wanted = {found for one in ids for found in _matching(project, one)}
     if source is not None:
@@ -102,17 +107,19 @@ def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | Non
         rows = ingest.read(source, columns)
         wanted |= project.store.known_ids([ingest.text_id(row.text) for row in rows])
     if not wanted:
-        raise DataError("no text matches", f"ids are in: alloop export {project.root} --labels labels.csv")
+        raise DataError(f"{project.root} has none of the texts of {source}", "nothing was removed")
     with project.lock("alloop remove"):
-        if project.store.unfinished_round() is not None:
+        row = project.store.unfinished_round()
+        if row is not None and project.store.step_results(row.number):  # one that only waits has read nothing yet
+            again = command("round", project.root)
             raise DataError(
-                f"{project.root} has an open round that may use these texts",
-                f"finish it with: alloop round {project.root}, or close it with: alloop round {project.root} --abandon",
+                f"round {row.number} of {project.root} was interrupted and may use these texts",
+                f"finish it with: {again}, or close it with: {again} --abandon",
             )
         if erase:
-            _forget_directories(project, wanted)
             _forget_answers(project.root / "inbox", wanted)
-            shutil.rmtree(project.root / "cache", ignore_errors=True)
+            _forget_directories(project, wanted)
+            _forget_leftovers(project.root)
         with project.store.transaction():
             gone = project.store.erase_texts(sorted(wanted)) if erase else project.store.remove_texts(sorted(wanted))
         if erase:
@@ -123,7 +130,10 @@ def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | Non
 def _matching(project: Project, one: str) -> set[str]:
     found = project.store.known_ids([one]) or set(project.store.ids_by_external_id(one))
     if not found:
-        raise DataError(f"no text has the id {one!r}", f"ids are in: alloop export {project.root} --labels labels.csv")
+        raise DataError(
+            f"no text has the id {one!r}",
+            f"labelled texts are listed by: {command('export', project.root)} --labels FILE",
+        )
     return found
 
 
@@ -144,18 +154,38 @@ def _forget_directories(project: Project, ids: set[str]) -> None:
 
 
 def _forget_answers(inbox: Path, ids: set[str]) -> None:
-    """Take the tasks and answers of these texts out of what annotators wrote and read."""
+    """Take the tasks and answers of these texts out of what annotators wrote and read; task keys hold the ids."""
     for path in sorted(inbox.glob("*.jsonl")):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_whole(path, "".join(line for line in lines if not any(one in line for one in ids)))
+        lines = path.read_bytes().decode().split("\n")
+        write_whole(path, "\n".join(line for line in lines if not _names_any(line, ids)))
     for path in sorted(inbox.glob("*.csv")):
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            dialect = csv.Sniffer().sniff(file.readline(), ",;\t")
-            file.seek(0)
-            rows = [row for row in csv.reader(file, dialect) if not any(one in cell for cell in row for one in ids)]
-        kept = io.StringIO()
-        csv.writer(kept, dialect).writerows(rows)
+        content = path.read_bytes()
+        is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # what Excel calls Unicode text
+        try:
+            rows = io.StringIO(
+                ("\ufeff" if is_wide else "") + content.decode("utf-16" if is_wide else "utf-8"), newline=""
+            )
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not in UTF-8", "save it again as: CSV UTF-8 (comma delimited)") from error
+        delimiter = max(",;\t|", key=rows.readline().count)
+        rows.seek(0)
+        kept = io.StringIO(newline="")
+        writer = csv.writer(kept, delimiter=delimiter, lineterminator="\r\n")
+        writer.writerows(row for row in csv.reader(rows, delimiter=delimiter) if not _names_any("\n".join(row), ids))
         write_whole(path, kept.getvalue())
+
+
+def _names_any(line: str, ids: set[str]) -> bool:
+    return any(one in ids for one in re.findall(r"t1-[0-9a-f]{32}", line))
+
+
+def _forget_leftovers(root: Path) -> None:
+    """What killed processes left, and backups from before an upgrade."""
+    shutil.rmtree(root / "cache", ignore_errors=True)
+    for attempt in (root / "rounds").glob("*/.*"):
+        shutil.rmtree(attempt)
+    for backup in [*root.glob(f"{DATABASE}.before-*"), *root.glob(f".{DATABASE}.new*")]:
+        backup.unlink()
 
 
 def texts_of(project: Project, source: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from alloop.config import Config, restore
 from alloop.errors import ModelError
 from alloop.project import Project, tuner_spec
+from alloop.reports import command
 from alloop.steps.context import published
 from alloop.store import RoundRow
 
@@ -25,9 +26,13 @@ class Answer:
 def predict(project: Project, texts: Iterable[str]) -> Iterator[Answer]:
     """An answer for each text, in order; works through any number of texts in chunks.
 
-    Raises ModelError where no round has trained a model yet.
+    Raises ModelError, before the first text is asked for, where no round has trained a model yet.
     """
     row, model = last_model(project)
+    return _answers(texts, row, model)
+
+
+def _answers(texts: Iterable[str], row: RoundRow, model: Path) -> Iterator[Answer]:
     config = restore(row.config)
     tuner = tuner_spec(config).build()
     for chunk in _chunks(texts, CHUNK):
@@ -46,7 +51,7 @@ def last_model(project: Project) -> tuple[RoundRow, Path]:
             return row, directory
     raise ModelError(
         f"{project.root} has no model yet; a model needs texts of two labels at least",
-        f"alloop round {project.root}",
+        command("round", project.root),
     )
 
 

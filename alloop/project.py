@@ -86,8 +86,11 @@ class Project:
             file.truncate(0)
             file.write(json.dumps({"pid": os.getpid(), "since": now(), "command": command}))
             file.flush()
-            self.store.migrate()
-            yield
+            try:
+                self.store.migrate()
+                yield
+            finally:
+                file.truncate(0)
 
     def _locked(self, holder: str) -> LockedError:
         try:
@@ -126,27 +129,48 @@ def tuner_spec(config: Config) -> TunerSpec:
     return TunerSpec(name, options)
 
 
-def check_plugins(config: Config) -> None:
-    """Build every plug-in the config names. Raises ConfigError for one that does not exist or has a wrong option."""
-    spec = tuner_spec(config)
-    tuners.build(spec.name, **spec.options)
-    chosen: list[tuple[Registry[Any], str]] = [
-        (strategies, config.round.strategy),
-        (strategies, config.round.cold_start),
-        (annotators, config.annotate.backend),
-        (executors, config.run.executor),
-        *((augmenters, name) for name in config.augment.use),
+def check_plugins(config: Config, path: Path | None = None) -> None:
+    """Build every plug-in the config names. Raises ConfigError for one that does not exist or has a wrong option.
+
+    The message names the line where the key stands, if `path` is the file that the config was read from.
+    """
+    chosen: list[tuple[str, Registry[Any], str]] = [
+        ("model.tuner", tuners, config.model.tuner),
+        ("round.strategy", strategies, config.round.strategy),
+        ("round.cold_start", strategies, config.round.cold_start),
+        ("annotate.with", annotators, config.annotate.backend),
+        ("run.executor", executors, config.run.executor),
+        *(("augment.use", augmenters, name) for name in config.augment.use),
     ]
-    for registry, name in chosen:
-        registry.build(name, **config.options_of(name))
-    used = {spec.name, *(name for _, name in chosen)}
+    for key, registry, name in chosen:
+        try:
+            registry.get(name)
+        except ConfigError as error:
+            raise _misplaced(path, key, f"{key}: {error.message}", error.hint) from None
+    used = {name for _, _, name in chosen}
     for name in config.options:
         if name not in used:
             near = did_you_mean(name, used)
-            raise ConfigError(
+            raise _misplaced(
+                path,
+                f"options.{name}",
                 f"[options.{name}] belongs to no plug-in this config uses; it uses: {', '.join(sorted(used))}",
                 f"did you mean {near!r}?" if near else "remove the table",
             )
+    for key, registry, name in chosen:
+        options = tuner_spec(config).options if registry is tuners else config.options_of(name)
+        try:
+            registry.build(name, **options)
+        except ConfigError as error:
+            at = f"options.{name}" if name in config.options else key
+            raise _misplaced(path, at, f"{at}: {error.message}", error.hint) from None
+
+
+def _misplaced(path: Path | None, key: str, message: str, hint: str | None) -> ConfigError:
+    if path is None:
+        return ConfigError(message, hint)
+    place = configs.place_of(path.read_text(encoding="utf-8"), str(path), key)
+    return ConfigError(f"{place}: {message}", hint)
 
 
 def open_project(root: Path | str) -> Project:

@@ -333,9 +333,8 @@ def _round_words(state: Mapping[str, Any]) -> str:
 def seconds_words(seconds: Mapping[str, float]) -> str:
     """Seconds per step as a sum, the longest first; steps below a tenth of a second are not worth a word."""
     slow = sorted((item for item in seconds.items() if item[1] >= 0.1), key=lambda item: -item[1])
-    return (
-        f"{sum(seconds.values()):.1f} = " + " + ".join(f"{step} {taken:.1f}" for step, taken in slow) if slow else "0"
-    )
+    total = f"{sum(seconds.values()):.1f}"
+    return f"{total} = {' + '.join(f'{step} {taken:.1f}' for step, taken in slow)}" if slow else total
 
 
 def outcome_text(project: Project, number: int) -> str:
@@ -364,6 +363,7 @@ def _measured_words(report: Mapping[str, Any], number: int) -> str:
         return " There are no labelled texts yet to measure it on."
     now = values[number]
     kind = "test texts" if report["measured_on"] == "test" else "random texts, judged before they were labelled"
-    words = f" {metric_words(name).capitalize()} {with_interval(now)} on {now['n']:,} {kind}"
+    called = metric_words(name)
+    words = f" {called[0].upper()}{called[1:]} {with_interval(now)} on {now['n']:,} {kind}"
     before = [values[earlier]["value"] for earlier in values if earlier < number]
     return f"{words}, {now['value'] - before[-1]:+.3f} since the last round." if before else f"{words}."

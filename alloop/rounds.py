@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from alloop.errors import ConfigError, WaitingError
-from alloop.project import Project
+from alloop.project import CONFIG, Project, check_plugins
 from alloop.steps import STEPS
 from alloop.steps.context import Context, published
 from alloop.steps.pull import waiting_for
@@ -76,6 +76,7 @@ def _current(project: Project) -> tuple[RoundRow, bool]:
     if row is not None and project.store.step_results(row.number):
         return row, True
     config = project.config
+    check_plugins(config, project.root / CONFIG)  # before the long work, not where they are used
     texts = project.store.counts()["pool"]
     if config.round.batch > texts:
         raise ConfigError(

@@ -231,10 +231,10 @@ class Store:
 
     # texts
 
-    def add_texts(self, rows: Iterable[StoredText], split: str) -> tuple[int, int, int]:
+    def add_texts(self, rows: Iterable[StoredText], split: str, may_repeat: bool = False) -> tuple[int, int, int]:
         """Store rows; equal texts once. Returns how many rows there were, new texts, and known labels.
 
-        Raises DataError for a row whose text is already in the other split.
+        Raises DataError for a row whose text is already in the other split; if it `may_repeat`, it stays there.
         """
         seen = new = labelled = 0
         at = now()
@@ -246,7 +246,7 @@ class Store:
                 ((r.id, r.text, split, None if r.gold is None else json.dumps(r.gold), at) for r in chunk),
             )
             new += self._db.conn.total_changes - before
-            if self._db.conn.total_changes - before < len(chunk):
+            if not may_repeat and self._db.conn.total_changes - before < len(chunk):
                 self._refuse_other_split(chunk, split)
             self._db.conn.executemany(
                 "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
@@ -457,6 +457,14 @@ class Store:
         """The texts with a task of this round or a later one."""
         return {row[0] for row in self._sql("SELECT DISTINCT text_id FROM tasks WHERE round >= ?", (round_number,))}
 
+    def withdrawn_keys(self) -> set[str]:
+        """The tasks that nobody needs to answer any more: withdrawn, or of removed texts."""
+        rows = self._sql(
+            "SELECT key FROM tasks t JOIN texts x ON x.id = t.text_id"
+            " WHERE t.withdrawn_at IS NOT NULL OR x.removed_at IS NOT NULL"
+        )
+        return {row[0] for row in rows}
+
     def task_texts(self, keys: Sequence[str]) -> dict[str, str]:
         """Task key to text id, for the keys that exist."""
         return dict(self._by_ids("SELECT key, text_id FROM tasks WHERE key IN", keys))
@@ -472,8 +480,8 @@ class Store:
             self._sql(
                 "SELECT t.key, count(DISTINCT CASE WHEN a.state = 'labelled' THEN a.annotator END),"
                 " count(DISTINCT CASE WHEN a.state = 'skipped' THEN a.annotator END)"
-                f" FROM tasks t LEFT JOIN ({_LATEST}) a ON a.task_key = t.key"
-                f" WHERE t.withdrawn_at IS NULL {only} GROUP BY t.key"
+                f" FROM tasks t JOIN texts x ON x.id = t.text_id LEFT JOIN ({_LATEST}) a ON a.task_key = t.key"
+                f" WHERE t.withdrawn_at IS NULL AND x.removed_at IS NULL {only} GROUP BY t.key"
             )
         )
 
@@ -589,7 +597,7 @@ class Store:
             "SELECT text_id, rank, score, strategy, probability, predicted FROM picks WHERE round = ? ORDER BY rank",
             (number,),
         )
-        return [PickRow(*row, predicted=None if said is None else json.loads(said)) for *row, said in rows]
+        return [PickRow(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5])) for row in rows]
 
     def random_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
         """text id -> what the model said when it drew the text at random, before it was labelled; in id order."""
@@ -675,7 +683,7 @@ class Store:
             f" FROM rounds {where}",
             parameters,
         )
-        return [RoundRow(*row, summary=json.loads(summary)) for *row, summary in rows]
+        return [RoundRow(row[0], row[1], row[2], row[3], row[4], row[5], json.loads(row[6])) for row in rows]
 
     def _by_ids(self, statement: str, ids: Sequence[str], rest: str = "") -> Iterator[Any]:
         for start in range(0, len(ids), 10_000):

@@ -75,15 +75,14 @@ def run_job(job: Path) -> None:
     else:
         texts = list(_read_lines(job / "texts.jsonl"))
         model = None if settings["model"] is None else Path(settings["model"])
-        save_predictions(out, tuner.predict(model, texts, settings["needs"], settings["seed"]))
+        needs = settings["needs"]
+        save_predictions(out, tuner.predict(model, texts, needs, settings["seed"]), needs)
 
 
-def save_predictions(directory: Path, predictions: Predictions) -> None:
-    """One `.npy` file for every array there is."""
-    for field in dataclasses.fields(predictions):
-        array = getattr(predictions, field.name)
-        if array is not None:
-            np.save(directory / f"{field.name}.npy", array)
+def save_predictions(directory: Path, predictions: Predictions, needs: Sequence[str]) -> None:
+    """One `.npy` file for every array that was asked for; a tuner may give more."""
+    for name in needs:
+        np.save(directory / f"{name}.npy", getattr(predictions, name))
 
 
 def load_predictions(directory: Path) -> Predictions:

@@ -106,7 +106,7 @@ def test_a_metric_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_png_is_written(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not end in .png"):
+    with pytest.raises(DataError, match=r"does not end in \.png"):
         curve_png([made_up()], tmp_path / "curve.pdf")
 
 

@@ -13,6 +13,7 @@ from alloop import config as configs
 from alloop.project import CONFIG, DATABASE, Project
 from alloop.records import Annotation, Task
 from alloop.reports import confused, outcome_text, per_label, report, status, status_text
+from alloop.steps import STEPS
 from alloop.store import MetricRow, Resolved, Store, StoredText, now
 
 
@@ -57,7 +58,7 @@ def answer(project: Project, task: Task, state: str = "labelled") -> None:
         project.store.add_annotations(project.config.annotate.backend, [said])
 
 
-ALL = dict.fromkeys(["pull", "augment", "train", "evaluate", "score", "select", "push", "record"], {"skipped": "x"})
+ALL = {step.name: {"skipped": "for this test"} for step in STEPS}
 DONE = {"labels": 0, "labels_test": 0, "labels_audit": 0, "seconds_annotating": 0.0, "strategy": "kmeans", "pushed": 2}
 
 

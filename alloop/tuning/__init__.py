@@ -7,7 +7,7 @@ tuners.build("lora", base="minilm").predict(out, texts, ("probs",), seed=0).prob
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -62,7 +62,12 @@ class Predictions:
 
 
 class Tuner(Protocol):
-    """A fine-tuning method. A tuner with a pretrained base has the options `base` and `max_tokens`."""
+    """A fine-tuning method. A tuner with a pretrained base has the options `base` and `max_tokens`.
+
+    `gives` says which fields of Predictions it can fill.
+    """
+
+    gives: ClassVar[tuple[str, ...]]
 
     def fit(self, job: FitJob, out: Path) -> dict[str, float]:
         """Write a model into the existing, empty directory `out`; return measurements such as `train_loss`."""
@@ -71,7 +76,8 @@ class Tuner(Protocol):
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
         """Predictions for `texts`, holding at least what `needs` names, fields of Predictions.
 
-        `model=None` is the bare base, which has embeddings only. Raises ModelError for a damaged directory.
+        `model=None` is the bare base, which has embeddings only. Raises ModelError for a damaged directory, ConfigError
+        for a need that is not among `gives`.
         """
         ...
 

@@ -106,6 +106,9 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
     missing = [key for key in report["missing_keys"] if "pooler" not in key]
     if missing or report["mismatched_keys"]:
         raise _broken(name, f"the weights lack {len(missing)} of its parts, such as {sorted(missing)[:1]}")
+    rows = network.get_input_embeddings().weight.shape[0]
+    if not len(set(tokenizer.all_special_ids)) < len(tokenizer) <= rows:  # no file is no error to AutoTokenizer
+        raise _broken(name, f"its tokenizer has {len(tokenizer)} tokens, its weights are for {rows}")
     network.eval().requires_grad_(False)
     if getattr(network, "pooler", None) is not None and hasattr(network, "config"):
         network.pooler = None  # we pool ourselves

@@ -1,6 +1,6 @@
 """From tokens to vectors, as fast as the processor allows: batches of one length, bfloat16 where it is in hardware."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from typing import Any
@@ -10,10 +10,23 @@ import numpy as np
 from alloop.progress import progress
 from alloop.tuning._bases import Base, Pooling
 
+TEXTS_AT_ONCE = 50_000
 TOKENS_A_BATCH = 2000  # enough to keep the matrix products busy, little enough to stay near the caches
 
 
-def embed(base: Base, network: Any, tokens: Sequence[Sequence[int]]) -> np.ndarray:
+def embed_texts(base: Base, network: Any, texts: Sequence[str], max_tokens: int) -> np.ndarray:
+    """Vectors (N, D) float32 of length 1. Tokens are held for TEXTS_AT_ONCE texts only: a million's fill a gigabyte."""
+    out = np.empty((len(texts), base.width), np.float32)
+    with progress("reading texts", len(texts)) as advance:
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            some = slice(start, start + TEXTS_AT_ONCE)
+            out[some] = embed(base, network, base.tokenize(texts[some], max_tokens), advance)
+    return out
+
+
+def embed(
+    base: Base, network: Any, tokens: Sequence[Sequence[int]], advance: Callable[[int], None] = lambda n: None
+) -> np.ndarray:
     """Pooled vectors (N, D) float32, of length 1, of tokenized texts, by `network`: the base's own or a tuned copy.
 
     Batches hold texts of exactly one length, hence no padding and no mask; only lengths that few texts have are padded
@@ -24,7 +37,7 @@ def embed(base: Base, network: Any, tokens: Sequence[Sequence[int]]) -> np.ndarr
     device = next(network.parameters()).device
     out = np.empty((len(tokens), base.width), np.float32)
     order = sorted(range(len(tokens)), key=lambda row: (len(tokens[row]), tokens[row]))
-    with torch.inference_mode(), progress("reading texts", len(tokens)) as advance:
+    with torch.inference_mode():
         for rows in batches_of_one_length([len(tokens[row]) for row in order]):
             batch = [order[row] for row in rows]
             ids, lengths, mask = pad_batch([tokens[row] for row in batch], base.pad, device)
@@ -89,7 +102,9 @@ def has_fast_bfloat16(device: Any) -> bool:
 
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.9 does not say: fp32
+    capabilities: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # torch before 2.9 does not say: fp32
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 

@@ -1,6 +1,6 @@
 """All of a fine-tuning tuner but the one function that makes it what it is: `adapt`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from alloop.errors import ModelError
-from alloop.seeds import seed_for
+from alloop.records import Kind
 from alloop.tuning import FitJob, Predictions
 from alloop.tuning._bases import Base, load_base
+from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
-from alloop.tuning._linear import fit_linear, linear_logits, probabilities
-from alloop.tuning._training import SCALE, Schedule, likelihood, train
+from alloop.tuning._linear import class_weight_vector, linear_logits, probabilities
+from alloop.tuning._training import SCALE, Objective, Schedule, likelihood, train
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class FineTuner(Schedule):
         """
         raise NotImplementedError
 
+    def objective(self, kind: Kind, y: np.ndarray, device: Any) -> Objective:
+        """What training lowers, for targets y (N, C): the likelihood, unless a tuner knows better."""
+        return likelihood(kind, y, self.class_weights, self.label_smoothing, device)
+
     def apply(self, base: Base, learnt: dict[str, np.ndarray]) -> Any:
         """A copy of `base.network` with what was learnt, by the parameter's name, for predicting."""
         network = self.adapt(base)
@@ -45,27 +50,17 @@ class FineTuner(Schedule):
 
         Returns train_loss (the mean over the steps), steps and, with dev, dev_loss.
         """
-        measured = self._fit_one(job, out)
-        for member in range(1, job.members):
-            directory = _member(out, member)
-            directory.mkdir()
-            self._fit_one(replace(job, members=1, seed=seed_for(job.seed, member, "member")), directory)
-        return measured
+        return fit_committee(self._fit_one, job, out, resample=False)
 
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
         """Gives probs, logits, embeddings (N, D) of length 1, and members if the model is a committee."""
-        from alloop.tuning._encoding import embed, frozen
+        from alloop.tuning._encoding import embed_texts, frozen
 
         refuse_needs(self.name, needs, self.gives)
         base = load_base(self.base)
         if model is None:
-            return Predictions(embeddings=embed(base, frozen(base), base.tokenize(texts, self.max_tokens)))
-        predictions = self._predict_one(base, model, texts)
-        if "members" in needs:
-            others = [self._predict_one(base, directory, texts) for directory in _members(model)]
-            members = np.asarray([one.probs for one in (predictions, *others)])  # (E, N, C)
-            predictions = replace(predictions, members=members)
-        return predictions
+            return Predictions(embeddings=embed_texts(base, frozen(base), texts, self.max_tokens))
+        return predict_committee(lambda directory: self._predict_one(base, directory, texts), model, needs)
 
     def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
         import torch
@@ -77,11 +72,11 @@ class FineTuner(Schedule):
         dev = None
         if job.dev:
             dev = base.tokenize([example.text for example in job.dev], self.max_tokens), job.targets(job.dev)
-        objective = likelihood(job.kind, y, self.class_weights, self.label_smoothing, device)
+        objective = self.objective(job.kind, y, device)
         with torch.random.fork_rng():  # the caller's random numbers stay as they were
             torch.manual_seed(job.seed)
             network = self.adapt(base).to(device)
-            head = self._first_head(base, job, tokens, y)
+            head = self._first_head(base, job, y)
             if job.init is not None:
                 self._continue_from(job.init, base, job, network, head)
             head = head.to(device)
@@ -104,11 +99,11 @@ class FineTuner(Schedule):
         return measured
 
     def _predict_one(self, base: Base, model: Path, texts: Sequence[str]) -> Predictions:
-        from alloop.tuning._encoding import embed
+        from alloop.tuning._encoding import embed_texts
 
         about, files = self._read(model, base)
         network = _network(self, model.resolve(), about["files"]["adapter.safetensors"])
-        vectors = embed(base, network, base.tokenize(texts, about["max_tokens"]))
+        vectors = embed_texts(base, network, texts, about["max_tokens"])
         logits = linear_logits(vectors, files["head.safetensors"])
         if not np.isfinite(logits).all():
             raise ModelError(f"{model} predicts something that is not a number", TRAIN_AGAIN)
@@ -129,17 +124,20 @@ class FineTuner(Schedule):
             raise ModelError(f"{model} is damaged: its head is not of {len(about['labels'])} labels", TRAIN_AGAIN)
         return about, files
 
-    def _first_head(self, base: Base, job: FitJob, tokens: Sequence[Sequence[int]], y: np.ndarray) -> Any:
-        """A linear layer that already does what frozen features can do: tuning starts from there, and distorts them
-        less than from random numbers (Kumar et al. 2022, arXiv:2202.10054)."""
+    def _first_head(self, base: Base, job: FitJob, y: np.ndarray) -> Any:
+        """A linear layer that knows how frequent the labels are, as weighted, and nothing of the texts.
+
+        With a bias of zeros, the vectors of all texts first move together to say "most labels are rare", and in
+        multi-label tasks they never part again. Not started from logistic regression on frozen vectors either: that
+        fits a hundred examples perfectly, and leaves nothing to learn.
+        """
         import torch
 
-        from alloop.tuning._encoding import embed, frozen
-
-        x = SCALE * embed(base, frozen(base), tokens)  # (N, D)
-        arrays = fit_linear(x, y, job.kind, 1.0, self.class_weights)
+        count, weight = y.sum(0), class_weight_vector(y, job.kind, self.class_weights)
+        others = len(y) - count if job.kind == "multi" else np.float32(len(y))
         head = torch.nn.Linear(base.width, len(job.labels))
-        _put(head, arrays)
+        bias = np.log((weight * count + 1) / (others + 1))  # (C,)
+        _put(head, {"weight": np.zeros((len(job.labels), base.width), np.float32), "bias": bias.astype(np.float32)})
         return head
 
     def _continue_from(self, model: Path, base: Base, job: FitJob, network: Any, head: Any) -> None:
@@ -182,15 +180,3 @@ def _put(module: Any, arrays: dict[str, np.ndarray]) -> None:
 def _array(parameter: Any) -> np.ndarray:
     array: np.ndarray = parameter.detach().float().cpu().numpy().copy()
     return array
-
-
-def _member(model: Path, member: int) -> Path:
-    return model / f"member-{member}"
-
-
-def _members(model: Path) -> Iterator[Path]:
-    """Directories of a committee's further members; the first is the model itself."""
-    member = 1
-    while _member(model, member).is_dir():
-        yield _member(model, member)
-        member += 1

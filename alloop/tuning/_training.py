@@ -25,8 +25,8 @@ Objective = Callable[[Any, Any, Any], Any]  # (vectors (B, D), logits (B, C), ta
 class Schedule:
     """How long and how fast to train. Fine-tuning tuners inherit these options."""
 
-    learning_rate: float = 2e-3  # the peak, reached after the warm-up; then falling in a line to 0
-    steps: int = 100  # at least so many, however few the examples
+    learning_rate: float = 1e-3  # the peak, reached after the warm-up; then falling in a line to 0
+    steps: int = 120  # at least so many, however few the examples
     epochs: float = 3.0  # at least so often sees each example
     batch: int = 8  # examples a step; small ones learn more a second than large ones
     warmup_share: float = 0.1  # of the steps

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from alloop.errors import ModelError
 from alloop.tuning import FitJob, Predictions
+from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits, probabilities
 
@@ -24,20 +26,32 @@ class Features:
     """
 
     base: str = "minilm"
-    max_tokens: int = 256
+    max_tokens: int = 128
     strength: float = 30.0
     class_weights: ClassWeights = "sqrt"
+
+    gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
 
     def __post_init__(self) -> None:
         if self.strength <= 0 or self.max_tokens < 1:
             raise ValueError("strength and max_tokens must be above 0")
 
     def fit(self, job: FitJob, out: Path) -> dict[str, float]:
-        """Deterministic: neither `job.seed` nor `job.dev` nor `job.init` matters."""
+        """Deterministic: `job.dev` and `job.init` do not matter, and `job.seed` only to a committee."""
+        return fit_committee(self._fit_one, job, out, resample=True)
+
+    def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
+        """Gives probs, logits, embeddings (N, D) of length 1, and members if the model is a committee."""
+        refuse_needs("features", needs, self.gives)
+        if model is None:
+            return Predictions(embeddings=self._embed(texts, self.max_tokens))
+        return predict_committee(lambda directory: self._predict_one(directory, texts), model, needs)
+
+    def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
         from alloop.tuning._bases import load_base
 
         base = load_base(self.base)
-        x, y = self._embed([example.text for example in job.train]), job.targets(job.train)
+        x, y = self._embed([example.text for example in job.train], self.max_tokens), job.targets(job.train)
         arrays = fit_linear(x, y, job.kind, self.strength, self.class_weights)
         about = {
             "labels": job.labels,
@@ -51,29 +65,24 @@ class Features:
         probs = probabilities(linear_logits(x, arrays), job.kind)
         return {"train_loss": float(-np.log(np.where(y > 0, probs, 1 - probs).clip(1e-7)).mean())}
 
-    def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
-        """Gives probs, logits and embeddings (N, D), of length 1."""
+    def _predict_one(self, model: Path, texts: Sequence[str]) -> Predictions:
         from alloop.tuning._bases import load_base
 
-        refuse_needs("features", needs, {"probs", "logits", "embeddings"})
-        if model is None:
-            return Predictions(embeddings=self._embed(texts))
         about, files = read_model(model, "features")
         if about["base_fingerprint"] != load_base(self.base).fingerprint:
-            raise ModelError(
-                f"{model} was trained on the base {about['base']!r}, which is not {self.base!r}", TRAIN_AGAIN
-            )
-        x = self._embed(texts)
+            message = f"{model} was trained on another base: {about['base']!r}, and this is {self.base!r}"
+            raise ModelError(message, f"set model.base back, or {TRAIN_AGAIN}")
+        x = self._embed(texts, about["max_tokens"])
         logits = linear_logits(x, files["head.safetensors"])
         probs = probabilities(logits, about["kind"])
         return Predictions(probs=probs, logits=logits, embeddings=x, labels=tuple(about["labels"]))
 
-    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+    def _embed(self, texts: Sequence[str], max_tokens: int) -> np.ndarray:
         from alloop.tuning._bases import load_base
-        from alloop.tuning._encoding import embed, frozen
+        from alloop.tuning._encoding import embed_texts, frozen
 
         base = load_base(self.base)
-        return embed(base, frozen(base), base.tokenize(texts, self.max_tokens))
+        return embed_texts(base, frozen(base), texts, max_tokens)
 
 
 plugin = Features

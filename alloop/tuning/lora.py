@@ -18,7 +18,7 @@ class LoRA(FineTuner):
 
     Learns what frozen features do not know, at a tenth of a full fine-tuning's memory; the model is a few megabytes.
     The defaults are measured (tests/bench/recipe.md): all linear layers beat attention only; a head on vectors of
-    length 1, started from logistic regression, learns faster than a new one; 100 small steps are enough for 100 labels.
+    length 1 learns faster than on vectors as they come; 100 small steps are enough for 100 and for 200 labels.
 
     base: "minilm", a directory, or a Hub id. max_tokens: where longer texts are cut. rank: width of the matrices.
     alpha: the adapter counts alpha / rank times. dropout: share of the adapter's inputs set to 0 in training.
@@ -27,8 +27,8 @@ class LoRA(FineTuner):
     the way. label_smoothing: for single-label tasks with noisy labels.
     """
 
-    rank: int = 32
-    alpha: float = 64.0
+    rank: int = 16
+    alpha: float = 32.0
     dropout: float = 0.0
 
     name: ClassVar[str] = "lora"

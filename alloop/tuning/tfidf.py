@@ -1,14 +1,15 @@
 """The honest baseline: counted words and a linear model. Trains and predicts thousands of texts in a second or two."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from alloop.tuning import FitJob, Predictions
+from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import read_model, refuse_needs, write_model
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits, probabilities
 
@@ -32,12 +33,27 @@ class TfIdf:
     max_features: int = 50_000
     class_weights: ClassWeights = "sqrt"
 
+    gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
+
     def __post_init__(self) -> None:
         if self.strength <= 0 or self.max_features < 1:
             raise ValueError("strength and max_features must be above 0")
 
     def fit(self, job: FitJob, out: Path) -> dict[str, float]:
-        """Deterministic: neither `job.seed` nor `job.dev` nor `job.init` matters."""
+        """Deterministic: `job.dev` and `job.init` do not matter, and `job.seed` only to a committee."""
+        return fit_committee(self._fit_one, job, out, resample=True)
+
+    def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
+        """Gives probs, logits, embeddings, and members if the model is a committee."""
+        refuse_needs("tfidf", needs, self.gives)
+        texts = [text[:LONGEST] for text in texts]
+        embeddings = _embed(texts) if "embeddings" in needs else None
+        if model is None:
+            return Predictions(embeddings=embeddings)
+        predictions = predict_committee(lambda directory: _predict_one(directory, texts), model, needs)
+        return replace(predictions, embeddings=embeddings)
+
+    def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
         texts, y = [example.text[:LONGEST] for example in job.train], job.targets(job.train)
         vocabularies, idf, columns = {}, {}, []
         for name, options in _VIEWS.items():
@@ -56,19 +72,6 @@ class TfIdf:
         probs = probabilities(linear_logits(x, arrays), job.kind)
         return {"train_loss": float(-np.log(np.where(y > 0, probs, 1 - probs).clip(1e-7)).mean())}
 
-    def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
-        """Gives probs, logits and embeddings."""
-        refuse_needs("tfidf", needs, {"probs", "logits", "embeddings"})
-        texts = [text[:LONGEST] for text in texts]
-        embeddings = _embed(texts) if "embeddings" in needs else None
-        if model is None:
-            return Predictions(embeddings=embeddings)
-        about, files = read_model(model, "tfidf")
-        arrays = files["weights.safetensors"]
-        logits = linear_logits(_features(texts, arrays, files["vocabulary.json"]), arrays)
-        probs = probabilities(logits, about["kind"])
-        return Predictions(probs=probs, logits=logits, embeddings=embeddings, labels=tuple(about["labels"]))
-
 
 plugin = TfIdf
 
@@ -84,8 +87,17 @@ def _vectorizer(view: dict[str, Any], **more: Any) -> Any:
     return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **view, **more)
 
 
+def _predict_one(model: Path, texts: Sequence[str]) -> Predictions:
+    about, files = read_model(model, "tfidf")
+    arrays = files["weights.safetensors"]
+    logits = linear_logits(_features(texts, arrays, files["vocabulary.json"]), arrays)
+    return Predictions(probs=probabilities(logits, about["kind"]), logits=logits, labels=tuple(about["labels"]))
+
+
 def _features(texts: Sequence[str], arrays: dict[str, np.ndarray], vocabularies: dict[str, list[str]]) -> Any:
     """x (N, F), sparse, with the columns the model was fitted on."""
+    if not texts:  # which scikit-learn refuses
+        return np.zeros((0, arrays["weight"].shape[1]), np.float32)
     columns = []
     for name, vocabulary in vocabularies.items():
         vectorizer = _vectorizer(_VIEWS[name], vocabulary=vocabulary)

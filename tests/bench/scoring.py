@@ -6,10 +6,10 @@ The limit is the time of nothing but the base's matrix products, on as many toke
 the same precision, measured in the same run on the same threads. Wants an idle machine; takes a minute.
 """
 
+import argparse
 import csv
 import gzip
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -80,12 +80,21 @@ def main(path: Path) -> None:
     tokenize_s = fastest(lambda: base.tokenize(texts, tuner.max_tokens))
     tokens = sum(map(len, base.tokenize(texts, tuner.max_tokens)))
     least_s = limit_s(network, tokens)
-    print(f"threads {torch.get_num_threads()}, {next(network.parameters()).dtype}, {tokens / len(texts):.1f} tokens a text")
+    print(f"{torch.get_num_threads()} threads, {next(network.parameters()).dtype}")
     print(f"fit: {fit_s:.2f} s for {LABELS} labels")
-    print(f"predict: {score_s:.2f} s for {len(texts)} texts, {len(texts) / score_s:.0f} texts/s, of which tokenizing {tokenize_s:.2f} s")
+    print(f"predict: {score_s:.2f} s, {len(texts) / score_s:.0f} texts/s, of {tokens / len(texts):.1f} tokens each")
+    print(f"of which tokenizing: {tokenize_s:.2f} s")
     print(f"matrix products alone: {least_s:.2f} s, {len(texts) / least_s:.0f} texts/s")
-    print(f"predict reaches {least_s / score_s:.0%} of the limit, {least_s / (score_s - tokenize_s):.0%} without tokenizing")
+    print(f"share of the limit: {least_s / score_s:.0%}, without tokenizing {least_s / (score_s - tokenize_s):.0%}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", type=Path)
+    parser.add_argument("--fp32", action="store_true", help="as on a processor without bfloat16")
+    arguments = parser.parse_args()
+    if arguments.fp32:
+        from alloop.tuning import _encoding, _training
+
+        _encoding.has_fast_bfloat16 = _training.has_fast_bfloat16 = lambda device: False
+    main(arguments.csv)

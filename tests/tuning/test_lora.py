@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from alloop.errors import ConfigError, ModelError
+from alloop.records import Example
+from alloop.tuning import FitJob, tuners
+
+
+def build(base, **options):
+    return tuners.build("lora", base=str(base), **{"steps": 40, "rank": 4, "alpha": 8.0, **options})
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+def test_any_encoder_or_decoder_learns(name, tiny_bases, job, tmp_path):
+    tuner = build(tiny_bases[name], learning_rate=5e-3)
+    measured = tuner.fit(job(), tmp_path)
+    predictions = tuner.predict(tmp_path, [example.text for example in job().train], ("probs",), 0)
+    assert (predictions.probs.argmax(1) == [0] * 6 + [1] * 6).mean() > 0.8
+    assert measured["steps"] == 40
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+def test_padding_does_not_change_what_is_predicted(name, tiny_bases, job, tmp_path):
+    tuner = build(tiny_bases[name])
+    tuner.fit(job(), tmp_path)
+    texts = ["red", "the red apple is very dear"]  # few of each length, so they are padded together
+    together = tuner.predict(tmp_path, texts, ("embeddings",), 0).embeddings
+    alone = np.concatenate([tuner.predict(tmp_path, [text], ("embeddings",), 0).embeddings for text in texts])
+    assert together == pytest.approx(alone, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+def test_the_merged_network_says_what_the_trained_one_said(name, tiny_bases, job, tmp_path, monkeypatch):
+    import torch
+
+    from alloop.tuning import _encoding, _finetuning
+    from alloop.tuning._bases import load_base
+
+    monkeypatch.setattr(_encoding, "has_fast_bfloat16", lambda device: False)
+    tuner, base = build(tiny_bases[name]), load_base(str(tiny_bases[name]))
+    tuner.fit(job(), tmp_path)
+    _, files = tuner._read(tmp_path, base)
+    tokens = base.tokenize(["the red apple", "a bus is slow"], 16)
+    with torch.random.fork_rng():
+        adapted = tuner.adapt(base).eval()
+    _finetuning._put(adapted, files["adapter.safetensors"])
+    merged = tuner.apply(base, files["adapter.safetensors"])
+    assert _encoding.embed(base, merged, tokens) == pytest.approx(_encoding.embed(base, adapted, tokens), abs=1e-5)
+    assert not np.allclose(
+        _encoding.embed(base, merged, tokens), _encoding.embed(base, base.network, tokens), atol=1e-3
+    )
+
+
+def test_only_the_adapter_is_learnt_and_the_base_stays_as_it_is(tiny_bases, job, tmp_path):
+    from alloop.tuning._bases import load_base
+
+    base = load_base(str(tiny_bases["bert"]))
+    before = {name: p.clone() for name, p in base.network.named_parameters()}
+    build(tiny_bases["bert"]).fit(job(), tmp_path)
+    assert all((p == before[name]).all() for name, p in base.network.named_parameters())
+    assert not any("lora" in name for name in before)
+    adapted = [name for name, p in build(tiny_bases["bert"]).adapt(base).named_parameters() if p.requires_grad]
+    assert len(adapted) == 2 * 6 * 2, "A and B of query, key, value, output and two of the feed-forward, in two layers"
+
+
+def test_a_model_of_another_base_is_refused(tiny_bases, job, tmp_path):
+    build(tiny_bases["bert"]).fit(job(), tmp_path)
+    with pytest.raises(ModelError, match="another base"):
+        build(tiny_bases["llama"]).predict(tmp_path, ["a"], ("probs",), 0)
+
+
+def test_prediction_goes_by_the_options_the_model_was_trained_with(tiny_bases, job, tmp_path):
+    build(tiny_bases["bert"]).fit(job(), tmp_path)
+    expected = build(tiny_bases["bert"]).predict(tmp_path, ["a red car"], ("probs",), 0).probs
+    others = build(tiny_bases["bert"], rank=2, alpha=99.0, max_tokens=3)
+    assert others.predict(tmp_path, ["a red car"], ("probs",), 0).probs == pytest.approx(expected)
+
+
+def test_training_goes_on_from_an_earlier_model_even_with_another_label(tiny_bases, job, tmp_path):
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir(), second.mkdir()
+    build(tiny_bases["bert"], steps=60, learning_rate=5e-3).fit(job(), first)
+    grown = replace(job(init=first), labels=("new", *job().labels))
+    slow = build(tiny_bases["bert"], steps=1, epochs=0.1, learning_rate=1e-6)
+    slow.fit(grown, second)
+    texts = [example.text for example in grown.train]
+    before, after = (slow.predict(path, texts, ("logits",), 0).logits for path in (first, second))
+    assert after[:, 1:] == pytest.approx(before, abs=0.1)
+
+
+def test_training_does_not_go_on_from_an_adapter_of_another_shape(tiny_bases, job, tmp_path):
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir(), second.mkdir()
+    build(tiny_bases["bert"]).fit(job(), first)
+    with pytest.raises(ModelError, match="rank"):
+        build(tiny_bases["bert"], rank=8).fit(job(init=first), second)
+
+
+def test_held_back_examples_stop_training_early_and_keep_the_best_weights(tiny_bases, job, tmp_path):
+    wrong = [Example(e.text, ("null",) if e.labels == ("no",) else ("no",)) for e in job().train]  # only gets worse
+    measured = build(tiny_bases["bert"], steps=500, learning_rate=5e-3).fit(job(dev=wrong), tmp_path)
+    assert measured["steps"] == 100, "three looks without improvement after the first one, 25 steps apart"
+    assert measured["dev_loss"] > 0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_loss_that_is_not_a_number_stops_training(tiny_bases, job, tmp_path):
+    with pytest.raises(ModelError, match="training failed") as caught:
+        build(tiny_bases["bert"], learning_rate=1e38).fit(job(), tmp_path)
+    assert "learning_rate" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{"rank": 0}, {"dropout": 1.0}, {"steps": 0}, {"label_smoothing": -0.1}])
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(ConfigError):
+        tuners.build("lora", **options)
+
+
+def test_smoothing_dropout_and_balanced_weights_train(tiny_bases, job, tmp_path):
+    tuner = build(tiny_bases["bert"], label_smoothing=0.1, dropout=0.1, class_weights="balanced")
+    measured = tuner.fit(job(), tmp_path)
+    assert measured["train_loss"] > 0
+
+
+def test_minilm_learns_in_a_few_steps_what_is_rare(tmp_path):
+    """The bundled base, and one example in ten of the rare label."""
+    common = ["what time is it", "when do you open", "until when are you open", "which days are you closed", "open now"]
+    train = [Example(text, ("hours",)) for text in common * 2] + [Example("my parcel is broken", ("damage",))]
+    tuner = tuners.build("lora", steps=20)
+    tuner.fit(FitJob(train, "single", ("hours", "damage"), 0), tmp_path)
+    probs = tuner.predict(tmp_path, ["the box was damaged", "are you open on sunday"], ("probs",), 0).probs
+    assert probs.argmax(1).tolist() == [1, 0]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 8_000_000
