@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from alloop.errors import AlloopError, UsageError, WaitingError
+from alloop.errors import AlloopError, ConfigError, ModelError, UsageError, WaitingError
 
 if TYPE_CHECKING:
     from alloop.intake import Intake
@@ -364,14 +364,24 @@ def _open(directory: Path) -> "Project":
 
 @contextmanager
 def _telling_how_to_go_on(project: "Project") -> Iterator[None]:
+    """Hints that name the project, and what to do with a round whose own settings are wrong."""
     from alloop import reports
 
+    again = reports.command("round", project.root)
     try:
         yield
     except WaitingError as error:
         _clear_line()
-        now = f"{reports.command('round', project.root)} --now"
-        raise WaitingError(error.message, f"{reports.status(project)['next']}, or without the rest: {now}") from None
+        raise WaitingError(
+            error.message, f"{reports.status(project)['next']}, or without the rest: {again} --now"
+        ) from None
+    except (ConfigError, ModelError) as error:
+        _clear_line()
+        row = project.store.unfinished_round()
+        if row is None or not project.store.step_results(row.number):
+            raise
+        keeps = f"an edit of alloop.toml reaches the next round; to close this one: {again} --abandon"
+        raise type(error)(error.message, f"{error.hint}; {keeps}" if error.hint else keeps) from error
 
 
 def _say_intake(done: "Intake") -> None:

@@ -5,7 +5,6 @@ Every check answers for itself: trouble in one part of a project becomes a faile
 
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from alloop.records import Example
 from alloop.reports import command, lock_holder
 from alloop.shelf import FAMILIES
 from alloop.steps.evaluate import STOP_SET
-from alloop.store import RoundRow
+from alloop.store import RoundRow, Store
 from alloop.strategies import strategies
 from alloop.tuning import FitJob, Tuner
 
@@ -112,7 +111,7 @@ def _database(project: Project) -> Check:
     if store.needs_migration:
         hint = f"the next command that writes does it: {command('round', project.root)}"
         return Check("database", None, "an older alloop wrote it; it will be brought up to date", hint)
-    return Check("database", True, f"sound, {size:.1f} MB (SQLite {sqlite3.sqlite_version})")
+    return Check("database", True, f"sound, {size:.1f} MB (SQLite {Store.sqlite_version})")
 
 
 def _lock(project: Project) -> Check:

@@ -156,6 +156,8 @@ class MetricRow:
 class Store:
     """Reads any time; writes inside `transaction()`. Opened by `create` or `open`."""
 
+    sqlite_version = sqlite3.sqlite_version
+
     def __init__(self, path: Path) -> None:
         self.path = path
         connection = sqlite3.connect(path, timeout=30)
@@ -167,9 +169,10 @@ class Store:
     @classmethod
     def create(cls, path: Path, uid: str) -> "Store":
         """A new database in a file that does not exist yet."""
-        store = cls(path)
-        store._db.enable_wal()
-        migrations.apply(store._db)
+        with _telling_why(path):
+            store = cls(path)
+            store._db.enable_wal()
+            migrations.apply(store._db)
         with store.transaction():
             store._sql("INSERT INTO project VALUES (?, ?)", (uid, now()))
         return store
@@ -179,8 +182,8 @@ class Store:
         """An existing database. Raises DataError for a damaged one or one of a newer alloop."""
         if not path.exists():
             raise DataError(f"{path} does not exist", "make a project with: alloop init DIR --data FILE")
-        store = cls(path)
         try:
+            store = cls(path)
             known = {migration.name for migration in migrations._migrations}
             applied = {migration.name for migration in migrations.applied(store._db)}
         except sqlite3.DatabaseError as error:
@@ -196,8 +199,9 @@ class Store:
         """Bring an older database up to date, after a backup beside it."""
         if migrations.pending(self._db):
             backup = self.path.with_name(f"{self.path.name}.before-{len(migrations.applied(self._db)) + 1:03}")
-            self._sql("VACUUM INTO ?", (str(backup),))
-            migrations.apply(self._db)
+            with _telling_why(self.path):
+                self._sql("VACUUM INTO ?", (str(backup),))
+                migrations.apply(self._db)
 
     @property
     def needs_migration(self) -> bool:
@@ -206,20 +210,13 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All writes inside are one commit, or none of them happened."""
-        try:
-            with self._db.atomic():
-                yield
-        except sqlite3.OperationalError as error:
-            if "full" in str(error) or "disk" in str(error):
-                raise AlloopError(
-                    f"{self.path} could not be written: {error}",
-                    "nothing of this step was recorded; free some space and run the command again",
-                ) from error
-            raise
+        with _telling_why(self.path), self._db.atomic():
+            yield
 
     def backup(self, target: Path) -> None:
         """A consistent copy of the database in one file."""
-        self._sql("VACUUM INTO ?", (str(target),))
+        with _telling_why(target):
+            self._sql("VACUUM INTO ?", (str(target),))
 
     def close(self) -> None:
         self._db.close()
@@ -353,9 +350,10 @@ class Store:
 
     def vacuum(self) -> None:
         """Overwrite what deleted rows left in the file, the write-ahead log included."""
-        self._sql("PRAGMA secure_delete = ON")
-        self._sql("VACUUM")
-        self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        with _telling_why(self.path):
+            self._sql("PRAGMA secure_delete = ON")
+            self._sql("VACUUM")
+            self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # rounds and steps
 
@@ -468,10 +466,6 @@ class Store:
     def task_texts(self, keys: Sequence[str]) -> dict[str, str]:
         """Task key to text id, for the keys that exist."""
         return dict(self._by_ids("SELECT key, text_id FROM tasks WHERE key IN", keys))
-
-    def random_ids(self) -> set[str]:
-        """The texts that were drawn at random, not picked."""
-        return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'random'")}
 
     def task_answers(self, last_batch: bool = False) -> list[tuple[str, int, int]]:
         """(task key, answers, skips) of every task, or of those pushed last; an annotator counts once per task."""
@@ -693,6 +687,20 @@ class Store:
 
 # The newest version of every annotation; a deletion is a version too.
 _LATEST = "SELECT * FROM annotations WHERE seq IN (SELECT max(seq) FROM annotations GROUP BY backend, remote_id)"
+
+
+@contextmanager
+def _telling_why(path: Path) -> Iterator[None]:
+    """A full or failing disk, a file that may not be written or that another program keeps busy, in words."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if not any(word in str(error) for word in ("full", "disk", "readonly", "unable to open", "locked")):
+            raise
+        raise AlloopError(
+            f"{path} could not be written: {error}",
+            "nothing of this was recorded; see to space and permissions, and run the command again",
+        ) from error
 
 
 def _json_or_none(value: Mapping[str, float] | None) -> str | None:

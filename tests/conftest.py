@@ -39,16 +39,24 @@ def write_csv(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def make_project(tmp_path: Path, write_csv: Callable[..., str]) -> Callable[..., Project]:
-    """A project of 72 pool texts and 24 test texts, with tf-idf and the simulated annotator, and other settings."""
+    """A project of 72 pool texts and 24 test texts, with tf-idf and the simulated annotator.
+
+    With another annotator the pool has no labels."""
 
     def make(name: str = "project", **settings: object) -> Project:
         rows = sentences()
+        pool = [row for i, row in enumerate(rows) if i % 4]
+        known = settings.get("annotate", "simulated") == "simulated"
         config = tmp_path / f"{name}.toml"
         config.write_text(project_toml(**settings))
         project, _ = create(
             tmp_path / name,
             source=config,
-            data=[write_csv("pool.csv", ["text", "label"], [row for i, row in enumerate(rows) if i % 4])],
+            data=[
+                write_csv(
+                    "pool.csv", ["text", "label"] if known else ["text"], pool if known else [row[:1] for row in pool]
+                )
+            ],
             test=write_csv("test.csv", ["text", "label"], rows[::4]),
         )
         return project
@@ -71,7 +79,6 @@ def project_toml(
 labels = ["animal", "vehicle"]
 [data]
 text = "text"
-label = "label"
 [model]
 tuner = "{tuner}"
 [round]

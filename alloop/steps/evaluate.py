@@ -54,11 +54,15 @@ def _stop_set(context: Context) -> list[str]:
 
 
 def test_truth(context: Context) -> dict[str, tuple[str, ...]]:
-    """What the test texts really are: the test file's labels, or what annotators said of the holdout."""
-    store = context.project.store
+    """What the test texts really are: the test file's labels, or what annotators said of the holdout.
+
+    A test text whose label is no longer one of the config's is left out.
+    """
+    store, task = context.project.store, context.config.task
     if context.config.evaluate.holdout:
         return {one.text_id: one.labels for one in store.resolved(context.round.number, "test")}
-    return store.test_gold()
+    today = {one: tuple(task.rename.get(label, label) for label in given) for one, given in store.test_gold().items()}
+    return {one: labels for one, labels in today.items() if set(labels) <= set(task.names)}
 
 
 def _aligned(context: Context, directory: Path, truth: Mapping[str, tuple[str, ...]]) -> tuple[np.ndarray, np.ndarray]:
@@ -79,9 +83,7 @@ def _aligned(context: Context, directory: Path, truth: Mapping[str, tuple[str, .
             if name in names:
                 probs[:, names.index(name)] = predicted[rows, column]
         for position, row in enumerate(rows):
-            for label in truth[ids[row]]:
-                if label in names:
-                    y[position, names.index(label)] = 1
+            y[position, [names.index(label) for label in truth[ids[row]]]] = 1
     return y, probs
 
 

@@ -1,32 +1,24 @@
 """Record: what the round was; the round is finished."""
 
 import shutil
-from collections import Counter
 from typing import Any
 
 from alloop.steps.context import Context
+from alloop.steps.evaluate import test_truth
 
 
 def do(context: Context) -> dict[str, Any]:
     _prune(context)
     store = context.project.store
-    purposes = Counter("test" if store_split == "test" else "train" for store_split in _splits(context))
-    trained = store.resolved(context.round.number, "pool")
-    random_ids = store.random_ids()
+    trained = {one.text_id for one in store.resolved(context.round.number, "pool")}
     return {
         "labels": len(trained),
-        "labels_test": purposes["test"],
-        "labels_audit": sum(one.text_id in random_ids for one in trained),
+        "labels_test": len(test_truth(context)),
+        "labels_audit": len(trained & set(store.random_predictions(context.round.number))),
         "seconds_annotating": store.annotating_seconds(),
         "strategy": context.results["select"].get("strategy"),
         "pushed": context.results["push"].get("tasks", 0),
     }
-
-
-def _splits(context: Context) -> list[str]:
-    if not context.config.evaluate.holdout:
-        return ["test"] * len(context.project.store.test_gold())
-    return ["test"] * len(context.project.store.resolved(context.round.number, "test"))
 
 
 def _prune(context: Context) -> None:

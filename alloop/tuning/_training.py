@@ -14,7 +14,7 @@ from alloop.tuning._bases import Base
 from alloop.tuning._encoding import has_fast_bfloat16, pad_batch, pool
 from alloop.tuning._linear import ClassWeights, class_weight_vector
 
-SCALE = 12.0  # logits = head(SCALE * vector of length 1): large enough to be sure of itself, see tests/bench/recipe.md
+SCALE = 12.0  # logits = head(SCALE * vector of length 1); twice as much was no better, see tests/bench/recipe.md
 DEV_EVERY, PATIENCE = 25, 3  # steps between looks at the dev examples, and looks without improvement before the end
 
 Tokens = Sequence[Sequence[int]]

@@ -23,6 +23,9 @@ import numpy as np
 
 from alloop.records import Example, Kind
 from alloop.tuning import FitJob, tuners
+from alloop.tuning._encoding import embed_texts, frozen
+from alloop.tuning._linear import fit_linear
+from alloop.tuning._training import SCALE
 from alloop.tuning.lora import LoRA
 
 EVALUATED = 1000
@@ -44,16 +47,20 @@ SETS = {  # name: file, and the labels kept, of rows that have one label
 class Variant(LoRA):
     """LoRA with ideas that were tried and not kept."""
 
-    start: str = "regression"  # the head's first weights: from "regression", or "zero"
+    start: str = "frequencies"  # what the head starts from; or "zero", or "regression" on frozen vectors
     contrast: float = 0.0  # weight of the supervised contrastive loss (Khosla et al. 2020, arXiv:2004.11362)
 
-    def _first_head(self, base: Any, job: FitJob, tokens: Any, y: np.ndarray) -> Any:
+    def _first_head(self, base: Any, job: FitJob, y: np.ndarray) -> Any:
         import torch
 
-        head = super()._first_head(base, job, tokens, y)
+        head = super()._first_head(base, job, y)
         if self.start == "zero":
-            for parameter in head.parameters():
-                torch.nn.init.zeros_(parameter)
+            torch.nn.init.zeros_(head.bias)
+        if self.start == "regression":
+            texts = [example.text for example in job.train]
+            x = SCALE * embed_texts(base, frozen(base), texts, self.max_tokens)
+            arrays = fit_linear(x, y, job.kind, 1.0)
+            head.weight.data, head.bias.data = torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"])
         return head
 
     def objective(self, kind: Kind, y: np.ndarray, device: Any) -> Any:
@@ -73,51 +80,63 @@ class Variant(LoRA):
         return both if self.contrast else likelihood
 
 
-FIRST = {"rank": 16, "alpha": 32.0, "start": "zero", "steps": 120, "epochs": 0.1}
+ZERO = {"start": "zero", "learning_rate": 2e-3, "epochs": 0.1}
+LR = {"start": "regression", "learning_rate": 2e-3, "epochs": 0.1, "rank": 32, "alpha": 64.0, "steps": 100}
 CELLS: dict[str, dict[str, Any]] = {
-    "cosine head": {**FIRST, "learning_rate": 1e-3},
-    "cosine, lr 2e-3": FIRST,
-    "cosine, lr 3e-3": {**FIRST, "learning_rate": 3e-3},
-    "cosine from LR, lr 2e-3": {**FIRST, "start": "regression"},
-    "cosine, lr 2e-3, rank 32": {**FIRST, "rank": 32, "alpha": 64.0},
-    "cosine, lr 2e-3, 80 steps": {**FIRST, "steps": 80},
-    "ours, 100 steps": {},
-    "ours, 200 steps": {"steps": 200},
-    "ours, rank 64": {"rank": 64, "alpha": 128.0},
-    "ours, no class weights": {"class_weights": "none"},
+    "shipped": {},
+    "cosine head": {**ZERO, "learning_rate": 1e-3},
+    "cosine, lr 2e-3": ZERO,
+    "cosine, lr 3e-3": {**ZERO, "learning_rate": 3e-3},
+    "cosine from LR, lr 2e-3": {**ZERO, "start": "regression"},
+    "cosine, lr 2e-3, rank 32": {**ZERO, "rank": 32, "alpha": 64.0},
+    "cosine, lr 2e-3, 80 steps": {**ZERO, "steps": 80},
+    "cosine from LR, lr 2e-3, rank 32, 100 steps": LR,
+    "cosine from LR, lr 2e-3, rank 32, 200 steps": {**LR, "steps": 200},
+    "cosine from LR, lr 2e-3, rank 64, 100 steps": {**LR, "rank": 64, "alpha": 128.0},
+    "cosine from LR, lr 2e-3, rank 32, 100 steps, no class weights": {**LR, "class_weights": "none"},
 }
 PLAIN = "plain: linear head, lr 1e-3, batch 16, 15 epochs, dropout 0.1"
+TWO, THREE = ["banking12", "emotions8"], ["agnews", "banking12", "emotions8"]
 STAGES = [  # what was asked, the cell to compare with, sets, labels, seed
-    ("One thing at a time", "centre", ["agnews", "banking12", "emotions8"], 100, 0),
-    ("Around the cosine head", "cosine, lr 2e-3", ["banking12", "emotions8"], 100, 1),
-    ("Against plain LoRA, 100 labels", PLAIN, ["banking12", "emotions8"], 100, 2),
-    ("Against plain LoRA, 200 labels", PLAIN, ["banking12", "emotions8"], 200, 2),
-    ("Class weights, 13 % spam", "ours, 100 steps", ["sms_spam"], 100, 2),
+    ("One thing at a time", "centre", THREE, 100, 0),
+    ("Around the cosine head", "cosine, lr 2e-3", TWO, 100, 1),
+    ("Against plain LoRA, 100 labels", PLAIN, TWO, 100, 2),
+    ("Against plain LoRA, 200 labels", PLAIN, TWO, 200, 2),
+    ("Class weights, 13 % spam", "cosine from LR, lr 2e-3, rank 32, 100 steps", ["sms_spam"], 100, 2),
 ]
 RUNS = [  # cells of the stages that this script can still run
-    ("ours, 100 steps", "emotions8", 100, 0),
-    *(("cosine head", *key) for key in [("agnews", 100, 0), ("banking12", 100, 0), ("emotions8", 100, 0)]),
-    *((cell, name, 100, 1) for cell in CELLS if cell.startswith("cosine,") for name in ("banking12", "emotions8")),
-    *(("cosine from LR, lr 2e-3", name, 100, 1) for name in ("banking12", "emotions8")),
-    *((cell, name, 100, 2) for cell in ("ours, 100 steps", "ours, rank 64") for name in ("banking12", "emotions8")),
-    *((f"ours, {steps} steps", name, 200, 2) for steps in (100, 200) for name in ("banking12", "emotions8")),
-    *((cell, "sms_spam", 100, 2) for cell in ("ours, 100 steps", "ours, no class weights")),
+    *(("cosine head", name, 100, 0) for name in THREE),
+    *((cell, name, 100, 1) for cell in list(CELLS)[2:7] for name in TWO),
+    *((list(CELLS)[cell], name, 100, 2) for cell in (7, 9) for name in TWO),
+    *((list(CELLS)[cell], name, 200, 2) for cell in (7, 8) for name in TWO),
+    *((list(CELLS)[cell], "sms_spam", 100, 2) for cell in (7, 10)),
+    *(("shipped", name, labels, seed) for _, _, sets, labels, seed in STAGES for name in sets),
 ]
 ABOUT = """# The recipe of `lora`, and what it was chosen from
 
 Written by `tests/bench/recipe.py table`. Accuracy on 1,000 other rows of the **training** files of banking77 (12
 easily confused intents), GoEmotions (8 emotions, rows with one label), AG News and SMS Spam; TREC, on which the
-benchmark runs, took no part. MiniLM, labels drawn at random, every cell on the same draws. One fit differs from the next
-of the same labels by about two points, so only differences that several sets share mean something.
+benchmark runs, took no part. MiniLM, labels drawn at random, every cell on the same draws. One fit differs from the
+next of the same labels by about two points, so only differences that several sets share mean something.
 
-Kept: all linear layers, rank 32 (alpha 64), a head on vectors of length 1 started from logistic regression, learning
-rate 2e-3 with 10 % warm-up and a linear end, 100 steps of 8 examples (at least 3 epochs), class weights by the square
-root. What is thin: rank 32 rests on two pairs, the head's start on five, class weights on one.
+Kept: all linear layers, rank 16, alpha 32, learning rate 1e-3 with 10 % warm-up and a linear end, 120 steps of 8
+examples (at least 3 epochs): the cell "cosine head", whose logits are linear in vectors of length 1, times 12. It
+is the best of the first stage and none of its three sets lost.
 
-† ran with code that is gone: a linear head on vectors as long as they come, whose weights began at zero (the first stage
-but "cosine head" and "ours"), several learning rates, a cosine head twice as sharp. All cells but the first "ours" ran
-before attention was computed otherwise, bfloat16 casts became fewer and the head's start took class weights: that
-changes rounding and speed, not the method.
+Not kept: faster learning (2e-3, 3e-3, rank 32 or 64 at 2e-3), which gained up to 4.5 points on emotions and was
+not stable. In the last of the fits it gave .524 on emotions where the slow cells gave .645 and .689, and in a
+multi-label task the vectors of all texts became one. The head's start from logistic regression, which fits all
+examples from the first step (loss 0.03) and leaves little to learn. Contrastive loss, LoRA+, a faster head,
+averaged weights, larger batches, attention only.
+
+Not measured: `shipped` as such. It is "cosine head" with a bias that starts at the labels' weighted frequencies,
+and with another order of the same arithmetic in attention. Multi-label tasks were looked at once: GoEmotions, 1,000
+labels, all 28, micro average precision .54 as shipped; .17 at rank 32, 2e-3 and a bias of plain frequencies; .29
+for logistic regression on frozen vectors. Plain LoRA was compared at seed 2 only, with cells that were not kept; to
+compare it with `shipped`, run the fits that are missing.
+
+† ran with code that is gone: a linear head on vectors as long as they come, whose weights began at zero (the first
+stage but "cosine …"), several learning rates, a cosine head twice as sharp.
 """
 
 

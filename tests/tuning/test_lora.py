@@ -105,6 +105,23 @@ def test_held_back_examples_stop_training_early_and_keep_the_best_weights(tiny_b
     assert measured["dev_loss"] > 0
 
 
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_the_first_head_says_how_frequent_labels_are_so_that_no_step_is_spent_on_it(kind, tiny_bases, job):
+    """Otherwise the vectors of all texts move together, and in multi-label tasks they become one (recipe.md)."""
+    import torch
+
+    from alloop.tuning._bases import load_base
+
+    tuner, task = build(tiny_bases["bert"]), job(kind)
+    many = FitJob(task.train * 50, kind, task.labels, 0)
+    y = many.targets(many.train)
+    head = tuner._first_head(load_base(str(tiny_bases["bert"])), many, y)
+    loss = tuner.objective(kind, y, "cpu")(None, head(torch.zeros(len(y), 32)), torch.from_numpy(y))
+    loss.backward()
+    assert head.bias.grad.abs().max() < 0.01
+    assert head.weight.abs().max() == 0
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_loss_that_is_not_a_number_stops_training(tiny_bases, job, tmp_path):
     with pytest.raises(ModelError, match="training failed") as caught:

@@ -27,7 +27,7 @@ def tuner(name, tiny_bases):
     """Of each kind one that is fast: a tiny base, few steps."""
     if name == "tfidf":
         return tuners.build(name)
-    few = {"steps": 12, "rank": 4, "alpha": 8.0} if name == "lora" else {}
+    few = {"steps": 30, "rank": 4, "alpha": 8.0, "learning_rate": 1e-2} if name == "lora" else {}
     return tuners.build(name, base=str(tiny_bases["bert"]), **few)
 
 
