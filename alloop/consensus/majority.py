@@ -27,9 +27,9 @@ def _most_given(said: list[tuple[str, ...]], labels: Sequence[str]) -> tuple[tup
 
 
 def _each_by_itself(said: list[tuple[str, ...]], labels: Sequence[str]) -> tuple[tuple[str, ...], float]:
-    shares = {label: sum(label in one for one in said) / len(said) for label in labels}
-    standing = tuple(label for label, share in shares.items() if share > 0.5)
-    return standing, min(max(share, 1 - share) for share in shares.values())
+    counts = {label: sum(label in one for one in said) for label in labels}
+    standing = tuple(label for label, count in counts.items() if 2 * count > len(said))
+    return standing, min(max(count, len(said) - count) for count in counts.values()) / len(said)
 
 
 plugin = Majority
