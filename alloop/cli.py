@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from alloop.errors import AlloopError, ConfigError, ModelError, UsageError, WaitingError
+from alloop.errors import AlloopError, ConfigError, LockedError, ModelError, UsageError, WaitingError
 
 if TYPE_CHECKING:
     from alloop.intake import Intake
@@ -121,6 +121,7 @@ def init(
     """Make a project of texts to label."""
     from alloop import intake
 
+    _say_hub([*(data or ()), test])
     project, done = intake.create(
         directory,
         source=source,
@@ -140,8 +141,8 @@ def init(
     say(f"labels: {', '.join(config.task.names)}")
     if not (config.evaluate.test or config.evaluate.holdout):
         say("note: there are no test texts, so the curve will rest on the random share of each batch alone;")
-        say("      --test FILE or --holdout 200 makes it more certain")
-    say(f"Made {directory}. Settings are in {directory / 'alloop.toml'}.")
+        say("      --test FILE, or --holdout with a number of them, makes it more certain")
+    say(f"Made the project {project.name}; its settings are in {directory / 'alloop.toml'}.")
     _say_next(project)
 
 
@@ -154,6 +155,7 @@ def add(
     from alloop import intake
 
     project = _open(directory)
+    _say_hub([file])
     _say_intake(intake.add(project, file))
     _say_next(project)
 
@@ -230,7 +232,7 @@ def _outcomes(project: "Project", every: float | None, until_labels: int | None)
                 project, low_water=low_water, until_labels=until_labels, command="alloop run", on_step=_say_step
             )
             waited = False
-        except WaitingError as error:
+        except (WaitingError, LockedError) as error:  # somebody may add texts meanwhile
             if every is None:
                 raise
             if not waited:
@@ -315,13 +317,16 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --labels.")] = False,
 ) -> None:
     """Take labels, the model or the whole project elsewhere."""
-    from alloop import outgoing
+    from alloop import outgoing, reports
 
     if labels is model is whole is None:
         raise UsageError("say what to export", "--labels FILE, --model DIR, or --project FILE.tar.gz")
     project = _open(directory)
     if labels is not None:
         say(f"Wrote {outgoing.export_labels(project, labels, overwrite=overwrite)} rows to {labels}.")
+        if unread := reports.status(project)["labels"]["unread"]:
+            again = reports.command("round", directory)
+            say(f"note: {unread} new answers are not among them; {again} --no-push reads them")
     if model is not None:
         say(f"Copied the model to {outgoing.export_model(project, model)}.")
     if whole is not None:
@@ -382,6 +387,12 @@ def _telling_how_to_go_on(project: "Project") -> Iterator[None]:
             raise
         keeps = f"an edit of alloop.toml reaches the next round; to close this one: {again} --abandon"
         raise type(error)(error.message, f"{error.hint}; {keeps}" if error.hint else keeps) from error
+
+
+def _say_hub(sources: Sequence[str | None]) -> None:
+    for source in sources:
+        if source and source.startswith("hf:"):  # it may take half a minute to give up without a network
+            say(f"Asking the Hugging Face Hub for {source.removeprefix('hf:')}…")
 
 
 def _say_intake(done: "Intake") -> None:

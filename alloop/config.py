@@ -104,6 +104,12 @@ class Evaluate(Section):
     test: str | None = None
     holdout: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Evaluate":
+        if self.test and self.holdout:
+            raise ValueError("there is both a test file and a holdout; leave one of them out")
+        return self
+
 
 class Annotate(Section):
     backend: str = Field("terminal", alias="with")
@@ -302,13 +308,13 @@ def _line_of(content: str, path: tuple[str, ...]) -> int | None:
     for number, line in enumerate(content.splitlines(), 1):
         if heading := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
             table = tuple(part.strip(" \"'") for part in heading[1].split("."))
-            if table == path:
+            if table[: len(path)] == path:
                 return number
             if table == path[: len(table)]:
                 fallback = number
         elif key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
             here = (*table, *key[1].split("."))
-            if here == path:
+            if here[: len(path)] == path:
                 return number
             if here == path[: len(here)]:
                 fallback = number

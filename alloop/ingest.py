@@ -14,6 +14,7 @@ import csv
 import gzip
 import hashlib
 import json
+import logging
 import math
 import os
 import re
@@ -419,6 +420,7 @@ def _datasets_without_cache() -> Iterator[Any]:
 
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its retries; the outcome becomes one message
     config = datasets.config
     before = config.HF_DATASETS_CACHE, config.HF_UPDATE_DOWNLOAD_COUNTS
     with tempfile.TemporaryDirectory() as nowhere:  # even a stream makes a directory and a lock; no text goes there

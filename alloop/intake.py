@@ -115,6 +115,8 @@ def create(
     if not has_config:
         _set(document, "data", "files", [_relative(root, file) for file in files])
         _set(document, "evaluate", "test", test and _relative(root, test))
+    if test and _get(document, "evaluate", "holdout", 0):
+        raise ConfigError("there is both a test file and a holdout", "leave out --test or --holdout")
     done = Intake()
     columns = _inspect(files[0], _table(document, "data"), done)
     _set(document, "data", "text", list(columns.text) if len(columns.text) > 1 else columns.text[0])
@@ -126,8 +128,6 @@ def create(
     content = tomlkit.dumps(document)
     config = configs.parse(content, str(root / CONFIG))
     check_plugins(config)
-    if config.evaluate.test and config.evaluate.holdout:
-        raise ConfigError("there is both a test file and a holdout", "leave out --test or --holdout")
     new = root if not root.exists() else None
     while new is not None and not new.absolute().parent.exists():
         new = new.absolute().parent

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +17,7 @@ from alloop import ingest
 from alloop.config import Config, restore
 from alloop.consensus import consensus_rules
 from alloop.errors import DataError
-from alloop.exporting import write_rows
+from alloop.exporting import joined, write_rows
 from alloop.files import write_whole
 from alloop.predicting import Answer, last_model
 from alloop.project import CONFIG, DATABASE, Project, tuner_spec
@@ -52,7 +53,7 @@ def _labelled_rows(project: Project) -> Iterator[dict[str, Any]]:
         for file, row, external_id in sources[text.id]:
             yield {
                 "text": text.text,
-                "label": project.config.data.separator.join(labels),
+                "label": labels[0] if task.kind == "single" else list(labels),
                 "confidence": round(confidence, 4),
                 "votes": len(votes[text.id]),
                 "split": "test" if text.id in test else "pool",
@@ -70,9 +71,14 @@ def export_model(project: Project, target: Path) -> Path:
         raise DataError(f"{target} exists already", "name another directory")
     config = restore(row.config)
     spec = tuner_spec(config)
-    shutil.copytree(model, target)
     about = {"tuner": spec.name, "options": dict(spec.options), "labels": config.task.names, "kind": config.task.kind}
-    (target / "alloop.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    with _beside(target) as attempt:
+        try:
+            shutil.copytree(model, attempt)
+        except shutil.Error as error:
+            raise DataError(f"{target} could not be written: {error.args[0][0][2]}", "name another place") from error
+        (attempt / "alloop.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        attempt.rename(target)
     return target
 
 
@@ -82,15 +88,23 @@ def export_project(project: Project, target: Path) -> None:
         raise DataError(f"{target} does not end in .tar.gz", f"alloop export --project {target.name}.tar.gz")
     if target.exists():
         raise DataError(f"{target} exists already", "name another file")
-    with tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".alloop-export-") as scratch:
-        project.store.backup(Path(scratch) / DATABASE)
-        attempt = Path(scratch) / target.name
+    with _beside(target) as attempt:
+        database = attempt.with_name(DATABASE)
+        project.store.backup(database)
         with tarfile.open(attempt, "w:gz") as archive:
-            archive.add(Path(scratch) / DATABASE, f"{project.name}/{DATABASE}")
+            archive.add(database, f"{project.name}/{DATABASE}")
             for name in (CONFIG, "rounds", "inbox"):
                 if (project.root / name).exists():
                     archive.add(project.root / name, f"{project.name}/{name}")
         attempt.rename(target)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A path of the same name on the same disk, to be renamed; whatever is left there is gone afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".alloop-export-") as scratch:
+        yield Path(scratch) / target.name
 
 
 def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | None = None, erase: bool = False) -> int:
@@ -199,10 +213,14 @@ def texts_of(project: Project, source: str) -> Iterator[str]:
 
 
 def write_answers(answers: Iterator[Answer], config: Config, out: TextIO) -> None:
-    """A CSV line for each answer: text, label, probability of the label (of several, the smallest)."""
+    """A CSV line for each answer: text, label, probability of the label.
+
+    Of several labels the probability is the smallest; where none applies, that of the likeliest not to.
+    """
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["text", "label", "probability"])
     for answer in answers:
         sure = min((answer.probabilities[label] for label in answer.labels), default=None)
         chance = 1 - max(answer.probabilities.values()) if sure is None else sure
-        writer.writerow([answer.text, config.data.separator.join(answer.labels), f"{chance:.4f}"])
+        label = answer.labels[0] if config.task.kind == "single" else joined(answer.labels, config.data.separator)
+        writer.writerow([answer.text, label, f"{chance:.4f}"])

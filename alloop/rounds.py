@@ -77,7 +77,13 @@ def _current(project: Project) -> tuple[RoundRow, bool]:
         return row, True
     config = project.config
     check_plugins(config, project.root / CONFIG)  # before the long work, not where they are used
-    texts = project.store.counts()["pool"]
+    counts = project.store.counts()
+    texts = counts["pool"]
+    if (config.evaluate.test or config.evaluate.holdout) and not counts["test"]:
+        raise ConfigError(
+            f"{project.root / CONFIG}: evaluate has test texts, but none were set aside when the project was made",
+            "leave [evaluate] empty, or make a new project: alloop init NEW --from this one",
+        )
     if config.round.batch > texts:
         raise ConfigError(
             f"round.batch is {config.round.batch}, the pool has {texts} texts",

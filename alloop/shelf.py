@@ -1,5 +1,7 @@
 """What plugs in: every family, its members, their options."""
 
+import inspect
+import re
 from typing import Any
 
 from alloop.annotators import annotators
@@ -30,6 +32,8 @@ def contents(family: str | None = None, name: str | None = None) -> dict[str, di
             f"there is no family {family!r}; there are: {', '.join(FAMILIES)}",
             f"did you mean {near!r}?" if near else None,
         )
+    if family is not None and name is not None and FAMILIES[family] is None:
+        raise UsageError(f"{family} has no plug-ins yet", "alloop plugins")
     found: dict[str, dict[str, Any]] = {}
     for one, registry in FAMILIES.items():
         if family in (None, one):
@@ -39,8 +43,9 @@ def contents(family: str | None = None, name: str | None = None) -> dict[str, di
 
 
 def _about(registry: Registry[Any], name: str) -> dict[str, Any]:
-    text = (registry.get(name).__doc__ or "").strip()
-    return {"summary": text.split("\n", 1)[0], "help": text, "options": registry.options(name)}
+    text = inspect.cleandoc(registry.get(name).__doc__ or "")
+    first_sentence = re.split(r"(?<=\.)\s+(?=[A-Z])", text, maxsplit=1)[0].replace("\n", " ")
+    return {"summary": first_sentence, "help": text, "options": registry.options(name)}
 
 
 def as_text(found: dict[str, dict[str, Any]], details: bool = False) -> str:
@@ -51,6 +56,7 @@ def as_text(found: dict[str, dict[str, Any]], details: bool = False) -> str:
         for name, about in members.items():
             lines.append(f"  {name:18} {about['summary']}")
             if details:
-                lines += [f"    {line.strip()}" for line in about["help"].splitlines()[1:]]
+                rest = about["help"][len(about["summary"]) :].strip()
+                lines += [f"    {line}".rstrip() for line in rest.splitlines()]
             lines += [f"    {option} = {value!r}" for option, value in about["options"].items()]
     return "\n".join(lines)

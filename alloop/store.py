@@ -591,7 +591,10 @@ class Store:
             "SELECT text_id, rank, score, strategy, probability, predicted FROM picks WHERE round = ? ORDER BY rank",
             (number,),
         )
-        return [PickRow(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5])) for row in rows]
+        return [
+            PickRow(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5]))
+            for row in rows
+        ]
 
     def random_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
         """text id -> what the model said when it drew the text at random, before it was labelled; in id order."""

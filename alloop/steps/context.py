@@ -1,4 +1,4 @@
-"""What every step is given: the round, its config, the results so far, and directories that are made again when damaged."""
+"""What every step is given: the round, its config, its results so far, and directories made again when damaged."""
 
 import json
 import shutil

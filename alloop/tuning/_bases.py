@@ -107,12 +107,14 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
     if missing or report["mismatched_keys"]:
         raise _broken(name, f"the weights lack {len(missing)} of its parts, such as {sorted(missing)[:1]}")
     rows = network.get_input_embeddings().weight.shape[0]
-    if not len(set(tokenizer.all_special_ids)) < len(tokenizer) <= rows:  # no file is no error to AutoTokenizer
+    # AutoTokenizer makes one without words where there is no file; tokens added later may be more than the weights
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)) or tokenizer.vocab_size > rows:
         raise _broken(name, f"its tokenizer has {len(tokenizer)} tokens, its weights are for {rows}")
     network.eval().requires_grad_(False)
     if getattr(network, "pooler", None) is not None and hasattr(network, "config"):
         network.pooler = None  # we pool ourselves
-    pad = next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, 0) if i is not None)
+    special = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, 0)
+    pad = next(token for token in special if token is not None and token < rows)
     return Base(
         name=name,
         network=network,
@@ -120,7 +122,7 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
         fingerprint=fingerprint,
         pooling=_pooling(directory, config),
         width=config.hidden_size,
-        max_tokens=_longest(tokenizer, config),
+        max_tokens=_longest(tokenizer, config, network),
         pad=pad,
     )
 
@@ -191,11 +193,18 @@ def _pooling(directory: Path, config: Any) -> Pooling:
     return "last" if is_decoder else "mean"
 
 
-def _longest(tokenizer: Any, config: Any) -> int | None:
-    """How many tokens fit. Tokenizers without a limit say 10**30; positions may have an offset (RoBERTa), so last."""
-    if tokenizer.model_max_length < 10**9:
-        return int(tokenizer.model_max_length)
-    return getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+def _longest(tokenizer: Any, config: Any, network: Any) -> int | None:
+    """How many tokens fit. Tokenizers without a limit say 10**30; RoBERTa leaves its first positions unused."""
+    from torch.nn import Embedding
+
+    limits = [tokenizer.model_max_length]
+    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    if positions:
+        tables = [
+            m for n, m in network.named_modules() if n.endswith("position_embeddings") and isinstance(m, Embedding)
+        ]
+        limits.append(positions - sum(table.padding_idx + 1 for table in tables if table.padding_idx is not None))
+    return int(min(limits)) if min(limits) < 10**9 else None
 
 
 @contextmanager

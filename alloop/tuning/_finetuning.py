@@ -41,7 +41,10 @@ class FineTuner(Schedule):
 
     def apply(self, base: Base, learnt: dict[str, np.ndarray]) -> Any:
         """A copy of `base.network` with what was learnt, by the parameter's name, for predicting."""
-        network = self.adapt(base)
+        import torch
+
+        with torch.random.fork_rng():
+            network = self.adapt(base)
         _put(network, learnt)
         return network
 

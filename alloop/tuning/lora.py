@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from alloop.tuning._bases import Base
 
 
+USE_FEATURES = 'choose another model.base, or set model.tuner = "features"'
+
+
 @dataclass(frozen=True)
 class LoRA(FineTuner):
     """Low-rank adapters in every linear layer of an encoder or decoder (Hu et al. 2021, arXiv:2106.09685).
@@ -54,7 +57,10 @@ class LoRA(FineTuner):
             target_modules=names,
             fan_in_fan_out=_is_transposed(base.network.get_submodule(names[0])),
         )
-        network = inject_adapter_in_model(config, copy_for_speed(base.network))
+        try:
+            network = inject_adapter_in_model(config, copy_for_speed(base.network))
+        except ValueError as error:  # peft knows layers that it cannot adapt, such as Mamba's
+            raise ModelError(f"the base {base.name!r} cannot be adapted: {error}", USE_FEATURES) from error
         for name, parameter in network.named_parameters():
             parameter.requires_grad_("lora_" in name)
             if parameter.requires_grad:
@@ -94,7 +100,7 @@ def _linear_layers(base: "Base") -> list[str]:
     names = [name for name, module in modules if isinstance(module, torch.nn.Linear) or _is_transposed(module)]
     names = [name for name in names if "pooler" not in name]
     if not names:
-        raise ModelError(f"the base {base.name!r} has no linear layer to adapt", 'set model.tuner = "features"')
+        raise ModelError(f"the base {base.name!r} has no linear layer to adapt", USE_FEATURES)
     return names
 
 

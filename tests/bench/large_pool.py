@@ -35,7 +35,7 @@ PARTS = ("add", "status", "margin", "round")
 
 
 def sentences(texts: int, seed: int = 0) -> Iterator[tuple[str, str]]:
-    """(text, label): 6 to 14 made-up words, frequent ones more often, and a number that makes the text unlike others."""
+    """(text, label): 6 to 14 made-up words, frequent ones more often, and a number that makes each text different."""
     rng = np.random.default_rng(seed)
     letters = np.array(list("etaoinshrdlucmfwyp"))
     words = ["".join(rng.choice(letters, rng.integers(3, 9))) for _ in range(WORDS)]

@@ -84,10 +84,10 @@ def import_seconds(tuner: str = "lora") -> float:
     """Import all that a round imports, and load the base model; returns the seconds."""
     started = time.perf_counter()
     import modAL.uncertainty  # noqa: F401
-    import sklearn.cluster  # noqa: F401
+    import sklearn.cluster
     import sklearn.linear_model  # noqa: F401
 
-    import alloop.rounds  # noqa: F401
+    import alloop.rounds
     import alloop.tuning.lora  # noqa: F401
 
     if tuner != "tfidf":

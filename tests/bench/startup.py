@@ -1,6 +1,6 @@
 """Wall seconds of `alloop --help`, the fastest of ten processes, and that it imports neither torch nor transformers.
 
-    python tests/bench/startup.py [--out /tmp/startup.jsonl]
+python tests/bench/startup.py [--out /tmp/startup.jsonl]
 """
 
 import argparse

@@ -21,12 +21,13 @@ def one_seed(arguments: argparse.Namespace, pool: loops.Rows, test: loops.Rows, 
     """All rounds until enough texts are labelled and trained on."""
     project = loops.make_project(arguments.work / f"{arguments.set}-{seed}", pool, test, seed)
     rounds: list[dict[str, Any]] = []
-    while True:
+    last = project.store.last_round()
+    labels, pushed = (last.summary.get("labels", 0) if last else 0), 1  # a stopped run may have got far
+    while labels < arguments.labels and pushed:
         one = loops.timed_round(project, arguments.labels)
         rounds.append(one)
-        print(f"seed {seed}, round {one['round']}, {one['labels']} labels: {one['seconds']:.1f} s", flush=True)
-        if one["labels"] >= arguments.labels or not one["pushed"]:
-            break
+        labels, pushed = one["labels"], one["pushed"]
+        print(f"seed {seed}, round {one['round']}, {labels} labels: {one['seconds']:.1f} s", flush=True)
     return {"set": arguments.set, "seed": seed, "accuracy": loops.accuracies(project), "rounds": rounds}
 
 
@@ -54,7 +55,9 @@ def main() -> None:
 
     by_labels = [{int(n): value for n, value in one["accuracy"].items()} for one in found]
     points = sorted(set.intersection(*(set(one) for one in by_labels)))
-    rows = [[one["seed"], *(f"{accuracy[n]:.3f}" for n in points)] for one, accuracy in zip(found, by_labels, strict=True)]
+    rows = [
+        [one["seed"], *(f"{accuracy[n]:.3f}" for n in points)] for one, accuracy in zip(found, by_labels, strict=True)
+    ]
     rows.append(["mean", *(f"{mean(accuracy[n] for accuracy in by_labels):.3f}" for n in points)])
     print("\naccuracy by labels")
     print(loops.table(["seed", *points], rows))

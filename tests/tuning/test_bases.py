@@ -75,6 +75,21 @@ def test_long_texts_are_cut_and_empty_ones_keep_a_token(tiny_bases):
     assert len(base.tokenize(["red " * 1000], 10_000)[0]) == 64, "no more than the base has positions for"
 
 
+def test_positions_that_a_roberta_skips_hold_no_tokens(tiny_bases, tmp_path):
+    import torch
+    from transformers import RobertaConfig, RobertaModel
+
+    shutil.copytree(tiny_bases["gpt2"], tmp_path / "base")  # for its tokenizer, which knows no limit
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    with torch.random.fork_rng():
+        config = RobertaConfig(vocab_size=30, max_position_embeddings=66, pad_token_id=1, **sizes)
+        RobertaModel(config).save_pretrained(tmp_path / "base")
+    base = load_base(str(tmp_path / "base"))
+    assert base.max_tokens == 64
+    tokens = base.tokenize(["red " * 1000], 1000)
+    assert base.network(torch.tensor(tokens)).last_hidden_state.shape == (1, 64, 32)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
