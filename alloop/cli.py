@@ -392,7 +392,7 @@ def _telling_how_to_go_on(project: "Project") -> Iterator[None]:
 def _say_hub(sources: Sequence[str | None]) -> None:
     for source in sources:
         if source and source.startswith("hf:"):  # it may take half a minute to give up without a network
-            say(f"Asking the Hugging Face Hub for {source.removeprefix('hf:')}…")
+            say(f"note: asking the Hugging Face Hub for {source.removeprefix('hf:')}")
 
 
 def _say_intake(done: "Intake") -> None:

@@ -212,7 +212,7 @@ def _cost(project: Project) -> Check:
     """Times a few of the project's own texts, and the training by the last round or, without one, on made-up labels."""
     config, store = project.config, project.store
     counts = store.counts()
-    ids = [one for one, _ in zip(store.text_ids("pool"), range(SAMPLES[-1]), strict=False)]  # by hash: at random
+    ids = [one for one, _ in zip(store.pool_ids(), range(SAMPLES[-1]), strict=False)]  # by hash: at random
     texts = [text.text for text in store.texts(ids)]
     if not texts:
         return Check("cost", None, "no texts to measure with", f"{command('add', project.root)} FILE")

@@ -192,7 +192,7 @@ def _load_all(
             f"--holdout {texts // 5}, or add texts",
         )
     if config.evaluate.holdout:
-        chosen = _smallest(store.text_ids("pool"), config.evaluate.holdout, config.round.seed)
+        chosen = _smallest(store.pool_ids(), config.evaluate.holdout, config.round.seed)
         store.hold_out(chosen)
         done.held_out = len(chosen)
         texts -= len(chosen)

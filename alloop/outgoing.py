@@ -46,7 +46,7 @@ def _labelled_rows(project: Project) -> Iterator[dict[str, Any]]:
     votes, _ = usable_votes(project.store.answers(), task.names, task.rename)
     decided = consensus_rules.build("majority")(votes, task.kind, task.names)
     ids = sorted(decided)
-    test = set(project.store.text_ids("test"))
+    test = set(project.store.test_ids())
     sources = project.store.sources(ids)
     for text in project.store.texts(ids):
         labels, confidence = decided[text.id]

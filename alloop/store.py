@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-from sqlite_utils import Database, Migrations
+from typing import Any, cast
 
 from alloop.errors import AlloopError, DataError
 from alloop.records import Annotation, Task, Text
@@ -72,13 +71,7 @@ CREATE TABLE jobs (
     finished_at TEXT, result TEXT) STRICT
 """
 
-migrations = Migrations("alloop")
-
-
-@migrations()
-def m001_first_tables(db: Database) -> None:
-    for statement in FIRST_TABLES.split(";"):
-        db.execute(statement)
+MIGRATIONS: dict[str, str] = {"m001_first_tables": FIRST_TABLES}  # name -> SQL, in order; only ever added to
 
 
 def now() -> str:
@@ -160,8 +153,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        connection = sqlite3.connect(path, timeout=30)
-        self._db = Database(connection, recursive_triggers=False, execute_plugins=False, strict=True)
+        self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         self._sql("PRAGMA synchronous = FULL")
         self._sql("PRAGMA foreign_keys = ON")
         self._sql("PRAGMA cache_size = -200000")  # KiB: ids are hashes, so that inserts hit every page
@@ -171,8 +163,8 @@ class Store:
         """A new database in a file that does not exist yet."""
         with _telling_why(path):
             store = cls(path)
-            store._db.enable_wal()
-            migrations.apply(store._db)
+            store._sql("PRAGMA journal_mode = WAL")
+            _migrate(store._connection)
         with store.transaction():
             store._sql("INSERT INTO project VALUES (?, ?)", (uid, now()))
         return store
@@ -184,34 +176,43 @@ class Store:
             raise DataError(f"{path} does not exist", "make a project with: alloop init DIR --data FILE")
         try:
             store = cls(path)
-            known = {migration.name for migration in migrations._migrations}
-            applied = {migration.name for migration in migrations.applied(store._db)}
+            newer = store._applied() - MIGRATIONS.keys()
         except sqlite3.DatabaseError as error:
             raise DataError(f"{path} is not a database of alloop: {error}", "restore it from a backup") from error
-        if newer := applied - known:
+        if newer:
             raise DataError(
                 f"{path} was written by a newer alloop (it has {', '.join(sorted(newer))})",
                 "upgrade with: pip install --upgrade alloop",
             )
         return store
 
+    def _applied(self) -> set[str]:
+        return {name for (name,) in self._sql("SELECT name FROM _sqlite_migrations WHERE migration_set = 'alloop'")}
+
     def migrate(self) -> None:
         """Bring an older database up to date, after a backup beside it."""
-        if migrations.pending(self._db):
-            backup = self.path.with_name(f"{self.path.name}.before-{len(migrations.applied(self._db)) + 1:03}")
+        if self.needs_migration:
+            backup = self.path.with_name(f"{self.path.name}.before-{len(self._applied()) + 1:03}")
             with _telling_why(self.path):
                 self._sql("VACUUM INTO ?", (str(backup),))
-                migrations.apply(self._db)
+                _migrate(self._connection)
 
     @property
     def needs_migration(self) -> bool:
-        return bool(migrations.pending(self._db))
+        return bool(MIGRATIONS.keys() - self._applied())
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All writes inside are one commit, or none of them happened."""
-        with _telling_why(self.path), self._db.atomic():
-            yield
+        with _telling_why(self.path):
+            self._sql("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._sql("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk may have ended it already
+                    self._sql("ROLLBACK")
+                raise
 
     def backup(self, target: Path) -> None:
         """A consistent copy of the database in one file."""
@@ -219,7 +220,7 @@ class Store:
             self._sql("VACUUM INTO ?", (str(target),))
 
     def close(self) -> None:
-        self._db.close()
+        self._connection.close()
 
     @property
     def uid(self) -> str:
@@ -237,21 +238,21 @@ class Store:
         at = now()
         for chunk in _chunks(rows, 20_000):
             seen += len(chunk)
-            before = self._db.conn.total_changes
-            self._db.conn.executemany(
+            before = self._connection.total_changes
+            self._connection.executemany(
                 "INSERT INTO texts VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO NOTHING",
                 ((r.id, r.text, split, None if r.gold is None else json.dumps(r.gold), at) for r in chunk),
             )
-            new += self._db.conn.total_changes - before
-            if not may_repeat and self._db.conn.total_changes - before < len(chunk):
+            new += self._connection.total_changes - before
+            if not may_repeat and self._connection.total_changes - before < len(chunk):
                 self._refuse_other_split(chunk, split)
-            self._db.conn.executemany(
+            self._connection.executemany(
                 "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
                 ((r.file, r.row, r.external_id, r.id, json.dumps(r.metadata) if r.metadata else "{}") for r in chunk),
             )
             known = [row for row in chunk if row.labels is not None]
             labelled += len(known)
-            self._db.conn.executemany(
+            self._connection.executemany(
                 "INSERT INTO annotations VALUES (NULL, 'import', ?, '1', ?, NULL, ?, 'labelled', ?, NULL, ?)"
                 " ON CONFLICT DO NOTHING",
                 ((f"{r.file}:{r.row}", r.id, r.file, json.dumps(r.labels), at) for r in known),
@@ -269,12 +270,23 @@ class Store:
 
     def hold_out(self, ids: Iterable[str]) -> None:
         """Make pool texts test texts."""
-        self._db.conn.executemany("UPDATE texts SET split = 'test' WHERE id = ?", ((one,) for one in ids))
+        self._connection.executemany("UPDATE texts SET split = 'test' WHERE id = ?", ((one,) for one in ids))
 
-    def text_ids(self, split: str) -> Iterator[str]:
-        """The ids of all texts of a split that were not removed, in id order."""
-        rows = self._sql("SELECT id FROM texts WHERE split = ? AND removed_at IS NULL ORDER BY id", (split,))
+    def pool_ids(self) -> Iterator[str]:
+        """The ids of all pool texts that were not removed, in id order.
+
+        Read off the index of ids alone: the rows are in the order of their arrival, and a million jumps take seconds.
+        """
+        rows = self._sql(
+            "SELECT id FROM texts WHERE id NOT IN (SELECT id FROM texts WHERE split = 'test')"
+            " AND id NOT IN (SELECT id FROM texts WHERE removed_at IS NOT NULL) ORDER BY id"
+        )
         return (row[0] for row in rows)
+
+    def test_ids(self) -> list[str]:
+        """The ids of all test texts that were not removed, in id order."""
+        rows = self._sql("SELECT id FROM texts WHERE split = 'test' AND removed_at IS NULL ORDER BY id")
+        return [row[0] for row in rows]
 
     def texts(self, ids: Sequence[str]) -> list[Text]:
         """The texts of these ids, in their order."""
@@ -334,7 +346,7 @@ class Store:
         """Take texts out of everything that comes later; returns how many were there."""
         at = now()
         rows = ((at, one) for one in ids)
-        return self._db.conn.executemany(
+        return self._connection.executemany(
             "UPDATE texts SET removed_at = ? WHERE id = ? AND removed_at IS NULL", rows
         ).rowcount
 
@@ -438,7 +450,7 @@ class Store:
     # tasks and annotations
 
     def add_tasks(self, tasks: Sequence[Task], remote_ids: Mapping[str, str]) -> None:
-        self._db.conn.executemany(
+        self._connection.executemany(
             "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",
             ((t.key, t.text_id, t.purpose, t.round, t.rank, int(t.blind), remote_ids[t.key]) for t in tasks),
         )
@@ -484,7 +496,7 @@ class Store:
 
         One without a version is new when it differs from the last of its remote id.
         """
-        before = self._db.conn.total_changes
+        before = self._connection.total_changes
         for annotation in annotations:
             version = annotation.version or self._next_version(backend, annotation)
             if version is None:
@@ -504,7 +516,7 @@ class Store:
                     annotation.made_at,
                 ),
             )
-        return self._db.conn.total_changes - before
+        return self._connection.total_changes - before
 
     def _next_version(self, backend: str, annotation: Annotation) -> str | None:
         last = self._sql(
@@ -536,7 +548,7 @@ class Store:
     # what a round wrote
 
     def add_resolved(self, number: int, rows: Iterable[Resolved]) -> None:
-        self._db.conn.executemany(
+        self._connection.executemany(
             "INSERT INTO resolved VALUES (?, ?, ?, ?, ?)",
             ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes) for r in rows),
         )
@@ -551,7 +563,7 @@ class Store:
         return [Resolved(text_id, tuple(json.loads(labels)), sure, votes) for text_id, labels, sure, votes in rows]
 
     def add_variants(self, number: int, rows: Iterable[Variant]) -> None:
-        self._db.conn.executemany(
+        self._connection.executemany(
             "INSERT INTO variants VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             ((a, b, c, d, e, f, number, g) for a, b, c, d, e, f, g in rows),
         )
@@ -577,7 +589,7 @@ class Store:
         return found
 
     def add_picks(self, number: int, picks: Iterable[PickRow]) -> None:
-        self._db.conn.executemany(
+        self._connection.executemany(
             "INSERT INTO picks VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 (number, p.text_id, p.rank, p.score, p.strategy, p.probability, _json_or_none(p.predicted))
@@ -606,7 +618,7 @@ class Store:
         return {text_id: json.loads(predicted) for text_id, predicted in rows}
 
     def add_metrics(self, rows: Iterable[MetricRow]) -> None:
-        self._db.conn.executemany(
+        self._connection.executemany(
             "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             ((m.round, m.split, m.test_version, m.name, m.value, m.low, m.high, m.n) for m in rows),
         )
@@ -668,7 +680,7 @@ class Store:
     # the SQL itself
 
     def _sql(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._db.conn.execute(statement, parameters)
+        return self._connection.execute(statement, parameters)
 
     def _value(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
         row = self._sql(statement, parameters).fetchone()
@@ -690,6 +702,21 @@ class Store:
 
 # The newest version of every annotation; a deletion is a version too.
 _LATEST = "SELECT * FROM annotations WHERE seq IN (SELECT max(seq) FROM annotations GROUP BY backend, remote_id)"
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Apply what is missing, each in one transaction with the row that says so."""
+    from sqlite_utils import Database, Migrations  # here: it loads pandas, which every command would wait for
+
+    migrations = Migrations("alloop")
+    for name, statements in MIGRATIONS.items():
+        migrations(name=name)(cast(Any, partial(_run, statements)))
+    migrations.apply(Database(connection, recursive_triggers=False, execute_plugins=False))
+
+
+def _run(statements: str, database: Any) -> None:
+    for statement in statements.split(";"):
+        database.execute(statement)
 
 
 @contextmanager

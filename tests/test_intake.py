@@ -82,7 +82,7 @@ def test_known_labels_of_a_partly_labelled_file_are_trained_on_from_round_1(writ
     assert "Trained on 12 labels." in ran.err
     project = Project.open(Path("p"))
     assert all(one.votes == 1 for one in project.store.resolved(1, "pool"))
-    known = {text.id for text in project.store.texts(list(project.store.text_ids("pool"))) if dict(rows)[text.text]}
+    known = {text.id for text in project.store.texts(list(project.store.pool_ids())) if dict(rows)[text.text]}
     assert not known & project.store.asked_ids()
 
 
@@ -111,7 +111,7 @@ def test_a_holdout_is_pushed_first_and_blind_and_gives_the_curve(write_csv: Writ
     quick("p")
     change(Path("p/alloop.toml"), {"[annotate]\n": '[annotate]\nsuggest = "all"\n'})
     project = Project.open(Path("p"))
-    held_out = {text.text for text in project.store.texts(list(project.store.text_ids("test")))}
+    held_out = {text.text for text in project.store.texts(list(project.store.test_ids()))}
     done("round", "p")
     first = answer(Path("p/inbox/round-0001.csv"), TRUTH.__getitem__)
     assert {row["text"] for row in first[:20]} == held_out
@@ -124,7 +124,7 @@ def test_a_holdout_is_pushed_first_and_blind_and_gives_the_curve(write_csv: Writ
     write_csv("more.csv", ["text"], [(f"another text {i}",) for i in range(50)])
     done("add", "p", "more.csv")
     done("round", "p", "--no-push")
-    assert {text.text for text in project.store.texts(list(project.store.text_ids("test")))} == held_out
+    assert {text.text for text in project.store.texts(list(project.store.test_ids()))} == held_out
     found = points("p")
     assert [(point["labels"], point["labels_test"], point["labels_paid"]) for point in found] == [
         (10, 20, 30),
@@ -148,7 +148,7 @@ def test_the_holdout_depends_on_texts_and_seed_alone(write_csv: Write) -> None:
     chosen = []
     for name in ("one", "two"):
         done("init", name, "--data", f"{name}.csv", "--labels", "a,b", "--holdout", 20)
-        chosen.append(list(Project.open(Path(name)).store.text_ids("test")))
+        chosen.append(list(Project.open(Path(name)).store.test_ids()))
     assert chosen[0] == chosen[1]
     assert len(chosen[0]) == 20
 

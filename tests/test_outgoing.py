@@ -215,8 +215,8 @@ def test_removing_works_while_a_round_waits_but_not_in_its_middle(make_project: 
     assert alloop("round", "p").code == 3
     asked = sorted(project.store.asked_ids())
     done("remove", "p", "--id", asked[0])
-    project.store.finish_step(2, "pull", "2026-01-01", {"upto": ""})
-    project.store._db.conn.commit()
+    with project.store.transaction():
+        project.store.finish_step(2, "pull", "2026-01-01", {"upto": ""})
     ran = alloop("remove", "p", "--id", asked[1])
     assert ran.code == 1
     assert "round 2 of p was interrupted" in ran.err

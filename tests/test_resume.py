@@ -155,8 +155,8 @@ def mark_outside_the_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     finish_step = Store.finish_step
 
     def finish(self: Store, *arguments: Any) -> None:
-        self._db.conn.commit()
-        self._db.conn.execute("BEGIN")
+        self._connection.execute("COMMIT")
+        self._connection.execute("BEGIN")
         finish_step(self, *arguments)
 
     monkeypatch.setattr(Store, "finish_step", finish)

@@ -4,8 +4,10 @@ import csv
 import json
 import multiprocessing
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +46,13 @@ def fill_in(project: Project, number: int, label: Callable[[str], str]) -> None:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
+
+
+def query(project: Project, sql: str) -> list[dict[str, Any]]:
+    """What anyone may ask of alloop.db."""
+    connection = sqlite3.connect(project.root / "alloop.db")
+    connection.row_factory = sqlite3.Row
+    return [dict(row) for row in connection.execute(sql)]
 
 
 def kind_of(text: str) -> str:
@@ -183,9 +192,9 @@ def test_a_holdout_is_asked_first_blind_and_never_picked(make_project: MakeProje
         (f"the {i} bus stops", "vehicle") for i in range(20)
     ]
     project = _holdout_project(tmp_path, rows)
-    test_ids = set(project.store.text_ids("test"))
+    test_ids = set(project.store.test_ids())
     rounds(project, 3)
-    tasks = project.store._db.query("SELECT * FROM tasks ORDER BY round, rank")
+    tasks = query(project, "SELECT * FROM tasks ORDER BY round, rank")
     first = [task for task in tasks if task["round"] == 1]
     assert {task["text_id"] for task in first[:6]} == test_ids
     assert all(task["blind"] for task in first[:6])
@@ -211,9 +220,7 @@ def test_a_new_label_asks_the_test_texts_again(tmp_path: Path) -> None:
     rounds(project, 2)
     edit(project, 'labels = ["animal", "vehicle"]', 'labels = ["animal", "vehicle", "plant"]')
     run_round(project)
-    asked = list(
-        project.store._db.query("SELECT round, count(*) AS n FROM tasks WHERE purpose = 'test' GROUP BY round")
-    )
+    asked = list(query(project, "SELECT round, count(*) AS n FROM tasks WHERE purpose = 'test' GROUP BY round"))
     assert asked == [{"round": 1, "n": 6}, {"round": 3, "n": 6}]
 
 
@@ -240,9 +247,7 @@ def test_variants_do_not_depend_on_the_order_of_the_texts(make_project: MakeProj
     for name, batch in (("one", 8), ("two", 24)):
         project = make_project(name, batch=batch, strategy="random", more='[augment]\nuse = ["swap-words"]\n')
         rounds(project, 2)
-        found.append(
-            {r["parent_id"]: r["text"] for r in project.store._db.query("SELECT parent_id, text FROM variants")}
-        )
+        found.append({r["parent_id"]: r["text"] for r in query(project, "SELECT parent_id, text FROM variants")})
     shared = found[0].keys() & found[1].keys()
     assert shared
     assert all(found[0][one] == found[1][one] for one in shared)
@@ -266,7 +271,7 @@ def test_every_executor_gives_the_same_model(executor: str, make_project: MakePr
     rounds(project, 2)
     accuracy = [m.value for m in project.store.metrics("test") if m.name == "accuracy"]
     assert accuracy == [pytest.approx(accuracy[0])]
-    assert list(project.store._db.query("SELECT value FROM metrics WHERE name = 'log_loss'"))
+    assert list(query(project, "SELECT value FROM metrics WHERE name = 'log_loss'"))
 
 
 def test_only_candidates_are_scored_and_the_probability_stays_that_of_the_pool(make_project: MakeProject) -> None:

@@ -8,7 +8,7 @@ import pytest
 from alloop.errors import DataError
 from alloop.ingest import text_id
 from alloop.records import Annotation, Task
-from alloop.store import MetricRow, Store, StoredText
+from alloop.store import MIGRATIONS, MetricRow, Store, StoredText
 
 
 @pytest.fixture
@@ -116,10 +116,7 @@ def test_a_database_of_a_newer_alloop_is_refused(store: Store) -> None:
 
 
 def test_an_older_database_is_backed_up_before_it_is_migrated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alloop.store import migrations
-
-    monkeypatch.setattr(migrations, "_migrations", [*migrations._migrations])
-    migrations(name="m099_test")(lambda db: db.execute("CREATE TABLE extra (id INTEGER) STRICT"))
+    monkeypatch.setitem(MIGRATIONS, "m099_test", "CREATE TABLE extra (id INTEGER) STRICT")
     assert store.needs_migration
     store.migrate()
     assert not store.needs_migration

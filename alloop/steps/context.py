@@ -47,6 +47,13 @@ class Context:
         """The config as it was when the round began."""
         return restore(self.round.config)
 
+    @cached_property
+    def selectable(self) -> list[str]:
+        """Pool texts that nobody labelled and nobody was asked about, in id order, once the pull is finished."""
+        store = self.project.store
+        taken = store.asked_ids() | {one.text_id for one in store.resolved(self.round.number, "pool")}
+        return [one for one in store.pool_ids() if one not in taken]
+
     @property
     def results(self) -> dict[str, dict[str, Any]]:
         """The results of the round's finished steps."""

@@ -22,7 +22,7 @@ def do(context: Context) -> dict[str, Any]:
     if model is None:
         return {"result": {"skipped": "no model"}, "metrics": []}
     store = context.project.store
-    splits = {"test": list(store.text_ids("test")), "stop": _stop_set(context)}
+    splits = {"test": store.test_ids(), "stop": _stop_set(context)}
 
     def fill(out: Path) -> None:
         for split, ids in splits.items():
@@ -49,7 +49,7 @@ def do(context: Context) -> dict[str, Any]:
 
 def _stop_set(context: Context) -> list[str]:
     """Pool texts that every round predicts. Ids are hashes, so the first ones are a random sample that stays."""
-    ids = context.project.store.text_ids("pool")
+    ids = context.project.store.pool_ids()
     return [one for _, one in zip(range(STOP_SET), ids, strict=False)]
 
 

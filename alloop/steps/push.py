@@ -25,7 +25,7 @@ def _tasks(context: Context) -> list[Task]:
     chosen: list[tuple[str, Purpose, Mapping[str, float] | None]] = []
     if context.config.evaluate.holdout:
         asked = store.asked_since(max(1, store.newest_label_since()))
-        chosen += [(one, "test", None) for one in store.text_ids("test") if one not in asked]
+        chosen += [(one, "test", None) for one in store.test_ids() if one not in asked]
     for pick in store.picks(number):
         purpose: Purpose = "pick" if pick.probability is None else "random"
         chosen.append((pick.text_id, purpose, pick.predicted))

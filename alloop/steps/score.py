@@ -19,7 +19,7 @@ def do(context: Context) -> dict[str, Any]:
     if not context.room:
         return {"skipped": "nothing will be pushed"}
     config = context.config
-    selectable = selectable_ids(context)
+    selectable = context.selectable
     if not selectable:
         return {"skipped": "no text is left to pick"}
     name = strategy_name(context)
@@ -40,7 +40,7 @@ def do(context: Context) -> dict[str, Any]:
         context.predict(model, [text.text for text in context.project.store.texts(rest)], needs, out)
         write_ids(out, ids)
         if known:
-            _merge(out, ids, rest, known)
+            _merge(out, ids, known)
 
     ingredients = {"model": model and model.name, "ids": ids, "needs": needs, "tuner": tuner_spec(config).name}
     directory = publish(context.directory("score", ingredients), fill)
@@ -51,13 +51,6 @@ def strategy_name(context: Context) -> str:
     """The strategy that picks in this round."""
     cold = "directory" not in context.results.get("train", {})
     return context.config.round.cold_start if cold else context.config.round.strategy
-
-
-def selectable_ids(context: Context) -> list[str]:
-    """Pool texts that nobody labelled and nobody was asked about, in id order."""
-    store = context.project.store
-    taken = store.asked_ids() | {one.text_id for one in store.resolved(context.round.number, "pool")}
-    return [one for one in store.text_ids("pool") if one not in taken]
 
 
 def candidates(context: Context, selectable: Sequence[str]) -> list[str]:
@@ -78,10 +71,15 @@ def _known_predictions(context: Context) -> dict[str, np.ndarray]:
     return {} if probs is None else dict(zip(read_ids(directory / "stop"), probs, strict=True))
 
 
-def _merge(out: Path, ids: Sequence[str], rest: Sequence[str], known: Mapping[str, np.ndarray]) -> None:
-    new = load_predictions(out).probs
-    rows = {} if new is None else dict(zip(rest, new, strict=True))
-    np.save(out / "probs.new.npy", np.stack([rows[one] if one in rows else known[one] for one in ids]))
+def _merge(out: Path, ids: Sequence[str], known: Mapping[str, np.ndarray]) -> None:
+    """Put the known rows between the new ones, which are those of the other ids, in their order."""
+    is_new = np.array([one not in known for one in ids])  # (N,)
+    probs = np.empty((len(ids), len(next(iter(known.values())))), np.float32)
+    if is_new.any():
+        probs[is_new] = load_predictions(out).probs
+    if not is_new.all():
+        probs[~is_new] = [known[one] for one in ids if one in known]
+    np.save(out / "probs.new.npy", probs)
     (out / "probs.new.npy").replace(out / "probs.npy")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids
-from alloop.steps.score import candidates, selectable_ids, strategy_name
+from alloop.steps.score import candidates, strategy_name
 from alloop.store import PickRow
 from alloop.strategies import Labelled, Pool, strategies
 from alloop.work import load_predictions
@@ -18,14 +18,14 @@ def do(context: Context) -> list[PickRow]:
     scored = context.results["score"]
     if "directory" not in scored and "selectable" not in scored:
         return []
-    selectable = selectable_ids(context)
+    selectable = context.selectable
     batch = min(context.room, len(selectable))
     rng = rng_for(context.round.seed, context.round.number, "select")
     at_random = min(_random_now(context), batch)
     drawn = sorted(rng.choice(len(selectable), at_random, replace=False))
     random_ids = {selectable[i] for i in drawn}
     pool = _pool(context, selectable, random_ids)
-    picks = _picked(context, pool, min(batch - at_random, len(pool)), rng)
+    picks = _picked(context, pool, min(batch - at_random, len(pool)), len(selectable) - at_random, rng)
     predicted = _predictions_of(context, [*random_ids, *(pick.text_id for pick in picks)])
     probability = at_random / len(selectable)
     draws = [PickRow(one, 0, None, "random", probability, None) for one in sorted(random_ids)]
@@ -71,13 +71,14 @@ def _pool(context: Context, selectable: Sequence[str], left_out: set[str]) -> Po
     )
 
 
-def _picked(context: Context, pool: Pool, n: int, rng: np.random.Generator) -> list[PickRow]:
+def _picked(context: Context, pool: Pool, n: int, of: int, rng: np.random.Generator) -> list[PickRow]:
+    """The strategy's n picks; `of` is how many texts could have been among the candidates."""
     if n == 0:
         return []
     name = strategy_name(context)
     picks = strategies.build(name, **context.config.options_of(name))(pool, n, rng)
     # every text is equally likely to be picked by `random`, so its picks can be judged like the other random ones
-    probability = n / len(pool) if name == "random" else None
+    probability = n / of if name == "random" else None
     return [
         PickRow(pool.ids[int(row)], 0, float(score), name, probability, None)
         for row, score in zip(picks.index, picks.score, strict=True)
@@ -89,16 +90,19 @@ def _predictions_of(context: Context, ids: Sequence[str]) -> dict[str, dict[str,
     model = context.published("train")
     if model is None or not ids:
         return {}
+    wanted = set(ids)
+    said: dict[str, np.ndarray] = {}
     directory = context.published("score")
-    scored = dict(zip(read_ids(directory), load_predictions(directory).probs, strict=True)) if directory else {}  # type: ignore[arg-type]
-    rest = sorted(set(ids) - set(scored))
+    probs = None if directory is None else load_predictions(directory).probs
+    if directory is not None and probs is not None:
+        said = {one: probs[row] for row, one in enumerate(read_ids(directory)) if one in wanted}
+    rest = sorted(wanted - said.keys())
     if rest:
         with context.project.scratch("picks") as out:
             context.predict(model, [text.text for text in context.project.store.texts(rest)], ("probs",), out)
-            probs = np.array(load_predictions(out).probs)
-        scored |= dict(zip(rest, probs, strict=True))
+            said |= dict(zip(rest, np.array(load_predictions(out).probs), strict=True))
     names = context.config.task.names
-    return {one: {name: round(float(p), 6) for name, p in zip(names, scored[one], strict=True)} for one in ids}
+    return {one: {name: round(float(p), 6) for name, p in zip(names, said[one], strict=True)} for one in ids}
 
 
 def save(context: Context, picks: list[PickRow]) -> dict[str, Any]:
