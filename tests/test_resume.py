@@ -14,6 +14,7 @@ import pytest
 
 from alloop.annotators.simulated import Simulated
 from alloop.project import Project
+from alloop.steps.context import published
 from alloop.store import Store
 from tests.resume_driver import in_child, run_rounds
 
@@ -72,7 +73,14 @@ def killed_and_resumed(start: Path, kill_at: int, damage: Callable[[Path], None]
     assert in_child(lambda: run_rounds(root, ROUNDS, kill_at)) is None, f"kill point {kill_at} was not reached"
     damage(root)
     in_child(lambda: run_rounds(root, ROUNDS))
+    in_child(lambda: used(root))
     return snapshot(root)
+
+
+def used(root: Path) -> list[str]:
+    """Use every round's model and predictions: what was damaged after its round had ended is made again only then."""
+    project = Project.open(root)
+    return [str(published(project, row, step)) for row in project.store.rounds() for step in ("train", "evaluate")]
 
 
 def sampled(points: int, n: int = SAMPLE) -> list[int]:
