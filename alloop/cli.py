@@ -189,7 +189,7 @@ def round_(
     """Run one round, or go on with the one that was interrupted."""
     from alloop import rounds
 
-    project = _open(directory)
+    project = _open_to_run(directory)
     if abandon:
         number = rounds.abandon_round(project)
         say("No round is open." if number is None else f"Closed round {number}; its labels stay.")
@@ -211,7 +211,7 @@ def run(
     """Run several rounds."""
     if rounds is None and until_labels is None and not watch:
         raise UsageError("say when to stop", "--rounds N, --until-labels N, or --watch")
-    project = _open(directory)
+    project = _open_to_run(directory)
     with _telling_how_to_go_on(project):
         for done, outcome in enumerate(_outcomes(project, every if watch else None, until_labels), 1):
             _say_outcome(project, outcome)
@@ -365,6 +365,17 @@ def _open(directory: Path) -> "Project":
     from alloop.project import Project
 
     return Project.open(directory)
+
+
+def _open_to_run(directory: Path) -> "Project":
+    """The project; one that has only a config yet, and names its files there, is loaded first."""
+    from alloop import intake
+
+    if intake.is_ready_to_load(directory):
+        project, done = intake.create(directory)
+        _say_intake(done)
+        return project
+    return _open(directory)
 
 
 @contextmanager

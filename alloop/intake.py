@@ -156,6 +156,11 @@ def create(
     return Project.open(root), done
 
 
+def is_ready_to_load(root: Path) -> bool:
+    """Whether a directory holds a config that names its files, and no texts yet, like the projects that are shipped."""
+    return (root / CONFIG).exists() and not (root / DATABASE).exists() and bool(configs.load(root / CONFIG).data.files)
+
+
 def add(project: Project, source: str) -> Intake:
     """More pool texts, with their labels where the label column has some. The test texts never change.
 

@@ -84,7 +84,7 @@ def _current(project: Project) -> tuple[RoundRow, bool]:
             f"{project.root / CONFIG}: evaluate has test texts, but none were set aside when the project was made",
             "leave [evaluate] empty, or make a new project: alloop init NEW --from this one",
         )
-    if config.round.batch > texts:
+    if config.round.batch > texts and project.store.last_round() is None:
         raise ConfigError(
             f"round.batch is {config.round.batch}, the pool has {texts} texts",
             f"lower round.batch, or run: alloop add {project.root} FILE",

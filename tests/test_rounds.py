@@ -361,3 +361,19 @@ def test_text_in_the_annotators_hands_is_only_what_was_picked(make_project: Make
         shown = {row["text"] for row in csv.DictReader(file)}
     picked = {text.text for text in project.store.texts([p.text_id for p in project.store.picks(1)])}
     assert shown == picked
+
+
+def test_held_out_texts_that_came_with_labels_are_not_asked_about(tmp_path: Path) -> None:
+    from alloop.intake import create
+    from tests.conftest import project_toml
+
+    (tmp_path / "config.toml").write_text(project_toml(annotate="file", more=HOLDOUT))
+    rows = [(f"the {i} cat sleeps", "animal" if i % 2 else "") for i in range(30)]
+    with open(tmp_path / "all.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    project, _ = create(tmp_path / "held", source=tmp_path / "config.toml", data=[str(tmp_path / "all.csv")])
+    run_round(project)
+    known = {one.text_id for one in project.store.resolved(1, "test")}
+    asked = {task["text_id"] for task in query(project, "SELECT text_id FROM tasks WHERE purpose = 'test'")}
+    assert known
+    assert asked == set(project.store.test_ids()) - known

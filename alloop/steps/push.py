@@ -24,7 +24,10 @@ def _tasks(context: Context) -> list[Task]:
     number = context.round.number
     chosen: list[tuple[str, Purpose, Mapping[str, float] | None]] = []
     if context.config.evaluate.holdout:
-        asked = store.asked_since(max(1, store.newest_label_since()))
+        since = store.newest_label_since()
+        asked = store.asked_since(since)
+        if since == 1:  # labels that came with the file are good as long as no label was added since
+            asked |= {one.text_id for one in store.resolved(number, "test")}
         chosen += [(one, "test", None) for one in store.test_ids() if one not in asked]
     for pick in store.picks(number):
         purpose: Purpose = "pick" if pick.probability is None else "random"
