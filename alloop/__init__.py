@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from alloop.reports import report, status
     from alloop.rounds import run_round
 
-# Threads that wait by spinning make a fit ten times slower as soon as anything else runs on the machine. The OpenMP
-# library reads this when it is loaded, so it has to stand here, before torch.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# How long an OpenMP thread spins before it sleeps. GNU's default of 300,000 makes a fit ten times slower as soon as
+# anything else runs on the machine; sleeping at once makes it half as slow again on an idle one. Read when the library
+# is loaded, so it has to stand here, before torch.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _HOMES = {
     "AlloopError": "errors",
