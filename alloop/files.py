@@ -25,13 +25,19 @@ def publish(final: Path, fill: Callable[[Path], None]) -> Path:
     shutil.rmtree(final, ignore_errors=True)
     attempt = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
     fill(attempt)
-    files = {str(path.relative_to(attempt)): _digest(path) for path in sorted(attempt.rglob("*")) if path.is_file()}
-    (attempt / MANIFEST).write_text(json.dumps(files, indent=1))
-    for path in [*attempt.rglob("*"), attempt]:
-        _sync(path)
+    seal(attempt)
     attempt.rename(final)
     _sync(final.parent)
     return final
+
+
+def seal(directory: Path) -> None:
+    """Write down what a directory holds, and bring all of it to the disk."""
+    paths = [path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != MANIFEST]
+    digests = {str(path.relative_to(directory)): _digest(path) for path in paths}
+    (directory / MANIFEST).write_text(json.dumps(digests, indent=1))
+    for path in [*directory.rglob("*"), directory]:
+        _sync(path)
 
 
 def is_whole(directory: Path) -> bool:

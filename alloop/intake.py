@@ -171,6 +171,7 @@ def add(project: Project, source: str) -> Intake:
     with project.lock("alloop add"), project.store.transaction():
         columns = _columns_of(source, config, done, partial=True)
         _load(project.store, source, columns, config, "pool", done)
+        _refuse_unknown_truth(project.store, config)
         done.conflicting = project.store.conflicting_imports()
     return done
 
@@ -190,6 +191,7 @@ def _load_all(
         raise DataError(
             f"{files[0]}: the simulated annotator needs true labels, and no row has one", _label_hint(config)
         )
+    _refuse_unknown_truth(store, config)
     texts = store.counts()["pool"]
     if config.evaluate.holdout >= texts:
         raise ConfigError(
@@ -206,6 +208,16 @@ def _load_all(
             f"round.batch is {config.round.batch}, the pool has {texts} texts", f"--batch {texts}, or add texts"
         )
     done.conflicting = store.conflicting_imports()
+
+
+def _refuse_unknown_truth(store: Store, config: Config) -> None:
+    """The simulated annotator answers any question it may be asked, or is not asked at all."""
+    if config.annotate.backend == "simulated" and (found := store.first_without_gold()):
+        file, row = found
+        raise DataError(
+            f"{file}, row {row}: the simulated annotator needs the true label of every text, and this one has none",
+            'leave such rows out, or let people answer: annotate.with = "terminal"',
+        )
 
 
 def _label_hint(config: Config) -> str:

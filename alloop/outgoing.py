@@ -13,15 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from alloop import ingest
 from alloop.config import Config, restore
 from alloop.consensus import consensus_rules
 from alloop.errors import DataError
 from alloop.exporting import joined, write_rows
-from alloop.files import write_whole
+from alloop.files import is_whole, seal, write_whole
 from alloop.predicting import Answer, last_model
 from alloop.project import CONFIG, DATABASE, Project, tuner_spec
 from alloop.reports import command
+from alloop.steps.context import read_ids, write_ids
 from alloop.steps.pull import usable_votes
 
 COLUMNS = ("text", "label", "confidence", "votes", "split", "external_id", "file", "row", "id")
@@ -152,19 +155,35 @@ def _matching(project: Project, one: str) -> set[str]:
 
 
 def _forget_directories(project: Project, ids: set[str]) -> None:
-    """Delete the models that learnt from these texts and the predictions about them; their rounds stay on the curve."""
+    """Delete models that learnt from these texts, and what was predicted of them; their rounds stay on the curve."""
+    recorded = set()
     for row in project.store.rounds():
-        trained = {one.text_id for one in project.store.resolved(row.number, "pool")}
         for step, result in project.store.step_results(row.number).items():
-            directory = project.root / result.get("directory", ".")
-            if step == "train":
-                concerned = bool(trained & ids)
-            else:
-                concerned = any(ids & set(listed.read_text().split()) for listed in directory.glob("**/ids.txt"))
-            if "directory" in result and concerned:
+            if "directory" not in result:
+                continue
+            directory = project.root / result["directory"]
+            recorded.add(directory)
+            if step == "train" and project.store.trained_ids(row.number) & ids:
                 with project.store.transaction():
                     project.store.forget_directory(row.number, step)
                 shutil.rmtree(directory, ignore_errors=True)
+            elif step != "train" and is_whole(directory):
+                _forget_rows(directory, ids)
+    for directory in set((project.root / "rounds").glob("*/*")) - recorded:  # of a step that was killed and given up
+        shutil.rmtree(directory)
+
+
+def _forget_rows(directory: Path, ids: set[str]) -> None:
+    """Take the rows of these texts out of published predictions."""
+    for listed in directory.glob("**/ids.txt"):
+        all_ids = read_ids(listed.parent)
+        keep = [row for row, one in enumerate(all_ids) if one not in ids]
+        if len(keep) < len(all_ids):
+            for path in listed.parent.glob("*.npy"):
+                axis = 0 if path.stem in ("probs", "logits", "embeddings") else 1
+                np.save(path, np.take(np.load(path), keep, axis=axis))
+            write_ids(listed.parent, [all_ids[row] for row in keep])
+    seal(directory)
 
 
 def _forget_answers(inbox: Path, ids: set[str]) -> None:

@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ class Project:
             raise ConfigError(f"{root} is not a project", f"make one with: alloop init {root} --data FILE")
         return cls(root, Store.open(root / DATABASE))
 
-    @cached_property
+    @property
     def config(self) -> Config:
         """The config as the file has it now; a round keeps its own snapshot."""
         return configs.load(self.root / CONFIG)
@@ -62,14 +61,21 @@ class Project:
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
-        """An empty directory inside the project, gone afterwards; what a killed process left in it is gone before."""
-        path = self.root / "cache" / name
+        """An empty directory of this process inside the project, gone afterwards."""
+        path = self.root / "cache" / f"{name}-{os.getpid()}"
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True, mode=0o700)
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
+
+    def _remove_leftovers(self) -> None:
+        """Scratch directories of processes that were killed."""
+        for path in (self.root / "cache").glob("*-*"):
+            number = path.name.rpartition("-")[2]
+            if number.isdigit() and not _is_alive(int(number)):
+                shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
     def lock(self, command: str) -> Iterator[None]:
@@ -87,6 +93,7 @@ class Project:
             file.write(json.dumps({"pid": os.getpid(), "since": now(), "command": command}))
             file.flush()
             try:
+                self._remove_leftovers()
                 self.store.migrate()
                 yield
             finally:
@@ -118,6 +125,16 @@ class Project:
 
     def executor(self, config: Config) -> Executor:
         return executors.build(config.run.executor, **config.options_of(config.run.executor))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def tuner_spec(config: Config) -> TunerSpec:

@@ -192,16 +192,17 @@ def report(project: Project) -> dict[str, Any]:
     last: dict[str, Any] = {}
     for row in store.rounds():
         results = store.step_results(row.number)
-        if row.finished_at is None or row.abandoned_at is not None or "directory" not in results.get("train", {}):
+        if row.finished_at is None or row.abandoned_at is not None or "labels" not in results.get("train", {}):
             continue
         config = restore(row.config)
+        known = {config.task.rename.get(name, name) for name in names}
         points.append(
             {
                 **_bought(row, config),
                 "metrics": metrics[measured_on].get(row.number, {}),
                 "audit": metrics["audit"].get(row.number, {}),
                 "seconds": store.step_seconds(row.number),
-                "new_labels": [name for name in config.task.names if names and name not in names],
+                "new_labels": [name for name in config.task.names if known and name not in known],
                 "tuner": config.model.tuner,
             }
         )
@@ -343,7 +344,7 @@ def outcome_text(project: Project, number: int) -> str:
     results, seconds = store.step_results(number), store.step_seconds(number)
     sentences = [f"Round {number} took {sum(seconds.values()):.1f} s."]
     train = results.get("train", {})
-    if "directory" in train:
+    if "labels" in train:
         labels = f"{train['labels']:,} label{'s' if train['labels'] != 1 else ''}"
         sentences.append(f"Trained on {labels}.{_measured_words(report(project), number)}")
     else:

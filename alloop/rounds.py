@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from alloop.config import restore
 from alloop.errors import ConfigError, WaitingError
 from alloop.project import CONFIG, Project, check_plugins
 from alloop.steps import STEPS
@@ -77,6 +78,12 @@ def _current(project: Project) -> tuple[RoundRow, bool]:
         return row, True
     config = project.config
     check_plugins(config, project.root / CONFIG)  # before the long work, not where they are used
+    last = project.store.last_round()
+    if last is not None and (before := restore(last.config).task.kind) != config.task.kind:
+        raise ConfigError(
+            f"{project.root / CONFIG}: task.kind is {config.task.kind!r}, the labels so far were given for {before!r}",
+            f"set it back, or make a new project: alloop init NEW --from {project.root / CONFIG}",
+        )
     counts = project.store.counts()
     texts = counts["pool"]
     if (config.evaluate.test or config.evaluate.holdout) and not counts["test"]:
@@ -84,7 +91,7 @@ def _current(project: Project) -> tuple[RoundRow, bool]:
             f"{project.root / CONFIG}: evaluate has test texts, but none were set aside when the project was made",
             "leave [evaluate] empty, or make a new project: alloop init NEW --from this one",
         )
-    if config.round.batch > texts and project.store.last_round() is None:
+    if config.round.batch > texts and last is None:
         raise ConfigError(
             f"round.batch is {config.round.batch}, the pool has {texts} texts",
             f"lower round.batch, or run: alloop add {project.root} FILE",

@@ -28,7 +28,7 @@ CREATE INDEX texts_removed ON texts (split) WHERE removed_at IS NOT NULL;
 CREATE TABLE sources (
     file TEXT NOT NULL, row INTEGER NOT NULL, external_id TEXT, text_id TEXT NOT NULL REFERENCES texts (id),
     metadata TEXT NOT NULL) STRICT;
-CREATE INDEX sources_text ON sources (text_id);
+CREATE UNIQUE INDEX sources_text ON sources (text_id, file, row);
 CREATE TABLE variants (
     id TEXT NOT NULL, parent_id TEXT NOT NULL REFERENCES texts (id), text TEXT NOT NULL,
     augmenter TEXT NOT NULL, options TEXT NOT NULL, seed INTEGER NOT NULL, round INTEGER NOT NULL,
@@ -66,6 +66,7 @@ CREATE TABLE metrics (
     round INTEGER NOT NULL REFERENCES rounds (number), split TEXT NOT NULL, test_version TEXT NOT NULL,
     name TEXT NOT NULL, value REAL NOT NULL, low REAL, high REAL, n INTEGER NOT NULL,
     PRIMARY KEY (round, split, test_version, name)) STRICT;
+CREATE TABLE stop_set (text_id TEXT PRIMARY KEY REFERENCES texts (id)) STRICT;
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, config TEXT NOT NULL, started_at TEXT NOT NULL,
     finished_at TEXT, result TEXT) STRICT
@@ -247,16 +248,25 @@ class Store:
             if not may_repeat and self._connection.total_changes - before < len(chunk):
                 self._refuse_other_split(chunk, split)
             self._connection.executemany(
-                "INSERT INTO sources VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO sources VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 ((r.file, r.row, r.external_id, r.id, json.dumps(r.metadata) if r.metadata else "{}") for r in chunk),
             )
-            known = [row for row in chunk if row.labels is not None]
-            labelled += len(known)
             self._connection.executemany(
-                "INSERT INTO annotations VALUES (NULL, 'import', ?, '1', ?, NULL, ?, 'labelled', ?, NULL, ?)"
-                " ON CONFLICT DO NOTHING",
-                ((f"{r.file}:{r.row}", r.id, r.file, json.dumps(r.labels), at) for r in known),
+                "UPDATE texts SET gold = ? WHERE id = ? AND gold IS NULL",
+                ((json.dumps(r.gold), r.id) for r in chunk if r.gold is not None),
             )
+            before = self._connection.total_changes
+            # the text and its label are part of the key: a file of the same name may hold other rows next week
+            self._connection.executemany(
+                "INSERT INTO annotations VALUES (NULL, 'import', ?, ?, ?, NULL, ?, 'labelled', ?, NULL, ?)"
+                " ON CONFLICT DO NOTHING",
+                (
+                    (f"{r.file}:{r.row}:{r.id}", json.dumps(r.labels), r.id, r.file, json.dumps(r.labels), at)
+                    for r in chunk
+                    if r.labels is not None
+                ),
+            )
+            labelled += self._connection.total_changes - before
         return seen, new, labelled
 
     def _refuse_other_split(self, chunk: Sequence[StoredText], split: str) -> None:
@@ -333,6 +343,14 @@ class Store:
         gone = dict(self._sql("SELECT split, count(*) FROM texts WHERE removed_at IS NOT NULL GROUP BY split"))
         return {"pool": everything - test - gone.get("pool", 0), "test": test - gone.get("test", 0)}
 
+    def first_without_gold(self) -> tuple[str, int] | None:
+        """File and row of a pool text whose true label is not known, None where all are."""
+        row = self._sql(
+            "SELECT file, row FROM texts JOIN sources ON text_id = id WHERE split = 'pool' AND gold IS NULL"
+            " AND removed_at IS NULL ORDER BY sources.rowid LIMIT 1"
+        ).fetchone()
+        return row and (str(row[0]), int(row[1]))
+
     def conflicting_imports(self) -> int:
         """How many texts came with several known labels that differ."""
         return int(
@@ -341,6 +359,15 @@ class Store:
                 " GROUP BY text_id HAVING count(DISTINCT labels) > 1)"
             )
         )
+
+    def stop_set(self) -> list[str]:
+        """The pool texts that every round predicts, in id order; none before the first model."""
+        return [row[0] for row in self._sql("SELECT text_id FROM stop_set ORDER BY text_id")]
+
+    def keep_stop_set(self, ids: Sequence[str]) -> None:
+        """Choose them, once and for all; erased texts only ever leave it."""
+        if not self.stop_set():
+            self._connection.executemany("INSERT INTO stop_set VALUES (?)", ((one,) for one in ids))
 
     def remove_texts(self, ids: Sequence[str]) -> int:
         """Take texts out of everything that comes later; returns how many were there."""
@@ -354,7 +381,7 @@ class Store:
         """Delete texts and every row that speaks of them; returns how many were there."""
         gone = 0
         for text_id in ids:
-            for table in ("resolved", "picks", "tasks", "annotations", "sources"):
+            for table in ("resolved", "picks", "tasks", "annotations", "sources", "stop_set"):
                 self._sql(f"DELETE FROM {table} WHERE text_id = ?", (text_id,))
             self._sql("DELETE FROM variants WHERE parent_id = ?", (text_id,))
             gone += self._sql("DELETE FROM texts WHERE id = ?", (text_id,)).rowcount
@@ -431,16 +458,24 @@ class Store:
 
     # labels
 
-    def sync_labels(self, labels: Sequence[tuple[str, str]], round_number: int) -> None:
-        """Make the (name, description) pairs of the config the current label set. Positions never change."""
-        known = {name for (name,) in self._sql("SELECT name FROM labels")}
+    def sync_labels(self, labels: Sequence[tuple[str, str]], rename: Mapping[str, str], round_number: int) -> None:
+        """Make the (name, description) pairs of the config the current label set. Positions never change.
+
+        A name that others were renamed to is as old as they are.
+        """
+        since = dict(self._sql("SELECT name, since FROM labels"))
         for name, description in labels:
-            if name in known:
-                self._sql("UPDATE labels SET description = ?, retired = NULL WHERE name = ?", (description, name))
+            older = [since[old] for old, new in rename.items() if new == name and old in since]
+            if name in since:
+                self._sql(
+                    "UPDATE labels SET description = ?, since = iif(retired IS NULL, since, ?), retired = NULL"
+                    " WHERE name = ?",
+                    (description, round_number, name),
+                )
             else:
-                self._sql("INSERT INTO labels VALUES (NULL, ?, ?, ?, NULL)", (name, description, round_number))
-        current = {name for name, _ in labels}
-        for name in known - current:
+                new = (name, description, min(older, default=round_number))
+                self._sql("INSERT INTO labels VALUES (NULL, ?, ?, ?, NULL)", new)
+        for name in since.keys() - {name for name, _ in labels}:
             self._sql("UPDATE labels SET retired = ? WHERE name = ? AND retired IS NULL", (round_number, name))
 
     def newest_label_since(self) -> int:
@@ -474,10 +509,6 @@ class Store:
             " WHERE t.withdrawn_at IS NOT NULL OR x.removed_at IS NOT NULL"
         )
         return {row[0] for row in rows}
-
-    def task_texts(self, keys: Sequence[str]) -> dict[str, str]:
-        """Task key to text id, for the keys that exist."""
-        return dict(self._by_ids("SELECT key, text_id FROM tasks WHERE key IN", keys))
 
     def task_answers(self, last_batch: bool = False) -> list[tuple[str, int, int]]:
         """(task key, answers, skips) of every task, or of those pushed last; an annotator counts once per task."""
@@ -531,15 +562,39 @@ class Store:
         return str(int(last[0]) + 1)
 
     def answers(self) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
-        """text id -> (annotator, labels) of every label that stands, in the order they came; removed texts left out."""
-        found: dict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
+        """text id -> (annotator, labels) of every label that stands, in the order they came; removed texts left out.
+
+        A text that was asked again counts with the answers to the last question that has any, and an annotator who
+        answered a question twice with the later answer. Labels that came with a file are older than any question, and
+        each row of a file is a vote.
+        """
+        votes: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = defaultdict(dict)
+        question: dict[str, int] = {}
         rows = self._sql(
-            f"SELECT a.text_id, a.annotator, a.labels FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id"
-            " WHERE a.state = 'labelled' AND t.removed_at IS NULL ORDER BY a.seq"
+            f"SELECT a.text_id, a.annotator, a.labels, a.task_key, a.remote_id FROM ({_LATEST}) a"
+            " JOIN texts t ON t.id = a.text_id WHERE a.state = 'labelled' AND t.removed_at IS NULL ORDER BY a.seq"
         )
-        for text_id, annotator, labels in rows:
-            found[text_id].append((annotator, tuple(json.loads(labels))))
-        return found
+        for text_id, annotator, labels, task_key, remote_id in rows:
+            ask = 0 if task_key is None else int(task_key.rpartition(":")[2])
+            if ask < question.setdefault(text_id, ask):
+                continue
+            if ask > question[text_id]:
+                question[text_id] = ask
+                votes[text_id].clear()
+            who = annotator if ask else remote_id
+            votes[text_id].pop(who, None)  # the later answer also stands later
+            votes[text_id][who] = (annotator, tuple(json.loads(labels)))
+        return {text_id: list(given.values()) for text_id, given in votes.items()}
+
+    def open_tasks(self) -> int:
+        """How many questions about pool texts nobody has answered or skipped yet."""
+        return int(
+            self._value(
+                "SELECT count(*) FROM tasks t JOIN texts x ON x.id = t.text_id WHERE t.withdrawn_at IS NULL"
+                " AND x.removed_at IS NULL AND x.split = 'pool'"
+                f" AND NOT EXISTS (SELECT 1 FROM ({_LATEST}) a WHERE a.task_key = t.key AND a.state <> 'deleted')"
+            )
+        )
 
     def annotating_seconds(self) -> float:
         """The time annotators spent so far, as far as the backends know it."""
@@ -552,6 +607,10 @@ class Store:
             "INSERT INTO resolved VALUES (?, ?, ?, ?, ?)",
             ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes) for r in rows),
         )
+
+    def trained_ids(self, number: int) -> set[str]:
+        """The texts that a round may have learnt from, since removed ones included."""
+        return {row[0] for row in self._sql("SELECT text_id FROM resolved WHERE round = ?", (number,))}
 
     def resolved(self, number: int, split: str) -> list[Resolved]:
         """What a round trains on ("pool") or is tested with ("test"), in id order."""
@@ -577,15 +636,16 @@ class Store:
             )
         )
 
-    def variants(self, number: int, augmenters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """(parent id, text) of the variants that existed after a round's augment step, of (augmenter, options)."""
-        found: list[tuple[str, str]] = []
-        for augmenter, options in augmenters:
-            found += self._sql(
-                "SELECT parent_id, text FROM variants WHERE augmenter = ? AND options = ? AND round <= ?"
-                " AND rejected IS NULL ORDER BY parent_id, id",
-                (augmenter, options, number),
-            )
+    def variants(self, number: int, augmenter: str, options: str) -> dict[str, list[str]]:
+        """parent id -> the variants that existed after a round's augment step, in the order they were made."""
+        found: dict[str, list[str]] = defaultdict(list)
+        rows = self._sql(
+            "SELECT parent_id, text FROM variants WHERE augmenter = ? AND options = ? AND round <= ?"
+            " AND rejected IS NULL ORDER BY parent_id, rowid",
+            (augmenter, options, number),
+        )
+        for parent_id, text in rows:
+            found[parent_id].append(text)
         return found
 
     def add_picks(self, number: int, picks: Iterable[PickRow]) -> None:
@@ -609,10 +669,14 @@ class Store:
         ]
 
     def random_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
-        """text id -> what the model said when it drew the text at random, before it was labelled; in id order."""
+        """text id -> what the model said when it drew the text at random and had it asked about; in id order.
+
+        A draw that was never asked about may be picked later, for what it is: it is no random text any more.
+        """
         rows = self._sql(
-            "SELECT p.text_id, p.predicted FROM picks p JOIN texts t ON t.id = p.text_id WHERE p.round < ?"
-            " AND p.probability IS NOT NULL AND p.predicted IS NOT NULL AND t.removed_at IS NULL ORDER BY p.text_id",
+            "SELECT p.text_id, p.predicted FROM picks p JOIN texts t ON t.id = p.text_id"
+            " JOIN tasks k ON k.text_id = p.text_id AND k.round = p.round AND k.purpose = 'random'"
+            " WHERE p.round < ? AND p.predicted IS NOT NULL AND t.removed_at IS NULL ORDER BY p.text_id",
             (before_round,),
         )
         return {text_id: json.loads(predicted) for text_id, predicted in rows}

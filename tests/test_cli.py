@@ -52,6 +52,12 @@ def is_locked(root: Path) -> bool:
         return False
 
 
+def waits(project: Project, number: int) -> bool:
+    """Whether a round has looked for answers and let go of the lock without any step finished."""
+    row = project.store.unfinished_round()
+    return row is not None and row.number == number and not is_locked(project.root)
+
+
 @contextlib.contextmanager
 def running(*words: str) -> Iterator[subprocess.Popen[str]]:
     """`alloop` in another process, killed afterwards if it still runs."""
@@ -202,10 +208,10 @@ def test_run_watch_goes_on_when_annotators_have_answered_and_stops_cleanly(make_
     with running("run", "p", "--watch", "--every", "0.05") as process:
         for number in (1, 2):
             until((inbox / f"round-000{number}.csv").exists)
-            until(lambda number=number: project.store.round(number).finished_at is not None)
+            until(lambda number=number: waits(project, number + 1))
             fill_in(inbox / f"round-000{number}.csv")
         until((inbox / "round-0003.csv").exists)
-        until(lambda: project.store.round(3).finished_at is not None)
+        until(lambda: waits(project, 4))
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 143

@@ -55,9 +55,10 @@ def snapshot(root: Path) -> Snapshot:
     found: Snapshot = {}
     connection = sqlite3.connect(root / "alloop.db")
     for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        cursor = connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+        cursor = connection.execute(f"SELECT * FROM {table}")
         names = [column[0] for column in cursor.description]
-        found[table] = [{k: v for k, v in zip(names, row, strict=True) if not k.endswith("_at")} for row in cursor]
+        rows = [{k: v for k, v in zip(names, row, strict=True) if not k.endswith("_at")} for row in cursor]
+        found[table] = sorted(rows, key=repr)
     connection.close()
     for path in sorted(root.glob("rounds/**/*")):
         if path.is_file():
@@ -110,17 +111,18 @@ def test_a_kill_at_every_line_changes_nothing(start: Path, undisturbed: tuple[Sn
         assert differences(killed_and_resumed(start, kill_at), expected) == [], f"killed at point {kill_at} of {points}"
 
 
-def delete_a_directory(root: Path) -> None:
-    for directory in sorted(root.glob("rounds/*/*"))[-1:]:
+def delete_directories(root: Path) -> None:
+    for directory in root.glob("rounds/*/*"):
         shutil.rmtree(directory)
 
 
-def truncate_a_file(root: Path) -> None:
-    for path in [path for path in sorted(root.glob("rounds/*/*/*")) if path.is_file()][-1:]:
-        os.truncate(path, path.stat().st_size // 2)
+def truncate_files(root: Path) -> None:
+    for path in root.glob("rounds/*/*/**/*"):
+        if path.is_file():
+            os.truncate(path, path.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("damage", [delete_a_directory, truncate_a_file])
+@pytest.mark.parametrize("damage", [delete_directories, truncate_files])
 def test_a_kill_and_a_damaged_directory_change_nothing(
     damage: Callable[[Path], None], start: Path, undisturbed: tuple[Snapshot, int]
 ) -> None:

@@ -255,13 +255,13 @@ def test_variants_do_not_depend_on_the_order_of_the_texts(make_project: MakeProj
 
 def test_rare_labels_get_more_variants_when_balanced(make_project: MakeProject) -> None:
     from alloop.config import restore
-    from alloop.steps.augment import _variants_wanted
+    from alloop.steps.augment import variants_wanted
     from alloop.store import Resolved
 
     project = make_project(more="[augment]\nper_text = 2\nbalance = true\n")
     run_round(project)
     resolved = [Resolved(str(i), ("animal",), 1, 1) for i in range(6)] + [Resolved("x", ("vehicle",), 1, 1)]
-    wanted = _variants_wanted(restore(project.store.round(1).config), resolved)
+    wanted = variants_wanted(restore(project.store.round(1).config), resolved)
     assert (wanted["0"], wanted["x"]) == (2, 10)  # 2 × 6 / 1, of which 10 at most
 
 
@@ -377,3 +377,69 @@ def test_held_out_texts_that_came_with_labels_are_not_asked_about(tmp_path: Path
     asked = {task["text_id"] for task in query(project, "SELECT text_id FROM tasks WHERE purpose = 'test'")}
     assert known
     assert asked == set(project.store.test_ids()) - known
+
+
+def test_the_answer_to_the_last_question_counts(tmp_path: Path) -> None:
+    rows = [(f"the {i} cat sleeps", "") for i in range(30)]
+    from alloop.intake import create
+    from tests.conftest import project_toml
+
+    (tmp_path / "config.toml").write_text(project_toml(annotate="file", more=HOLDOUT))
+    with open(tmp_path / "all.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    project, _ = create(tmp_path / "held", source=tmp_path / "config.toml", data=[str(tmp_path / "all.csv")])
+    run_round(project)
+    fill_in(project, 1, lambda text: "animal")
+    run_round(project)
+    edit(project, 'labels = ["animal", "vehicle"]', 'labels = ["animal", "vehicle", "plant"]')
+    fill_in(project, 2, lambda text: "animal")
+    run_round(project)
+    fill_in(project, 3, lambda text: "plant")
+    run_round(project)
+    assert {one.labels for one in project.store.resolved(4, "test")} == {("plant",)}
+
+
+def test_a_renamed_label_keeps_its_predictions_and_asks_nothing_again(tmp_path: Path) -> None:
+    rows = [(f"the {i} cat sleeps", "animal") for i in range(20)]
+    rows += [(f"the {i} bus stops", "vehicle") for i in range(20)]
+    project = _holdout_project(tmp_path, rows)
+    rounds(project, 2)
+    before = [m.value for m in project.store.metrics("test") if m.round == 2 and m.name == "accuracy"]
+    edit(project, 'labels = ["animal", "vehicle"]', 'labels = ["beast", "vehicle"]\nrename = { animal = "beast" }')
+    run_round(project)
+    asked = query(project, "SELECT round, count(*) AS n FROM tasks WHERE purpose = 'test' GROUP BY round")
+    assert asked == [{"round": 1, "n": 6}]
+    assert [m.value for m in project.store.metrics("test") if m.round == 2 and m.name == "accuracy"] == before
+
+
+def test_a_draw_that_was_never_asked_about_is_no_audit(make_project: MakeProject) -> None:
+    project = make_project(batch=10)
+    rounds(project, 2)
+    with project.store.transaction():
+        project.store._sql("DELETE FROM tasks WHERE round = 2")
+    run_round(project)
+    assert project.store.random_predictions(3) == {}
+
+
+def test_open_questions_count_against_the_budget(make_project: MakeProject) -> None:
+    project = make_project(annotate="file")
+    run_round(project, until_labels=10)
+    answers = iter(["animal", "vehicle", "animal", "vehicle", "animal", "", "", ""])
+    fill_in(project, 1, lambda text: next(answers))
+    assert run_round(project, go_on=True, until_labels=10).pushed == 2
+
+
+def test_the_kind_of_task_cannot_change_under_the_labels(make_project: MakeProject) -> None:
+    project = make_project()
+    run_round(project)
+    edit(project, "[task]", '[task]\nkind = "multi"')
+    with pytest.raises(ConfigError, match="the labels so far were given for 'single'"):
+        run_round(project)
+
+
+def test_lowering_the_number_of_variants_takes_effect(make_project: MakeProject) -> None:
+    project = make_project(more='[augment]\nuse = ["swap-words"]\nper_text = 3\n')
+    rounds(project, 2)
+    edit(project, "per_text = 3", "per_text = 1")
+    run_round(project)
+    assert project.store.step_results(3)["train"]["variants"] <= 16

@@ -48,6 +48,20 @@ def test_known_labels_become_annotations_and_conflicts_are_counted(store: Store)
     assert store.conflicting_imports() == 1
 
 
+def test_other_rows_under_a_known_file_name_are_not_lost(store: Store) -> None:
+    add(store, row("hello", 1, labels=("a",)))
+    assert add(store, row("bye", 1, labels=("b",))) == (1, 1, 1)
+    assert add(store, row("hello", 1, labels=("b",))) == (1, 0, 1)  # corrected
+    assert add(store, row("hello", 1, labels=("b",))) == (1, 0, 0)  # the same file again
+    assert store.answers() == {text_id("bye"): [("a.csv", ("b",))], text_id("hello"): [("a.csv", ("b",))]}
+    assert len(store.sources([text_id("hello")])[text_id("hello")]) == 1
+
+
+def test_a_true_label_may_come_with_a_later_row_of_the_text(store: Store) -> None:
+    add(store, row("hello", 1), row("hello", 2, gold=("a",)))
+    assert store.gold([text_id("hello")]) == {text_id("hello"): ("a",)}
+
+
 def test_an_answer_without_a_version_is_new_only_where_it_differs_from_the_last(store: Store) -> None:
     add(store, row("hello"))
     for labels, new in [(("a",), 1), (("a",), 0), (("b",), 1), (("a",), 1)]:

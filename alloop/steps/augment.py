@@ -13,7 +13,7 @@ from alloop.ingest import text_id as id_of
 from alloop.progress import progress
 from alloop.seeds import seed_for
 from alloop.steps.context import Context
-from alloop.steps.train import seen_labels
+from alloop.steps.pull import seen_labels
 from alloop.store import Resolved, Variant
 
 MOST_VARIANTS = 10  # of one text by one augmenter, however rare its label
@@ -39,7 +39,7 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     augmenter = augmenters.build(name, **options)
     stored = json.dumps(options, sort_keys=True)
     have = context.project.store.variant_counts(name, stored)
-    wanted = _variants_wanted(context.config, resolved)
+    wanted = variants_wanted(context.config, resolved)
     missing = [one for one in resolved if have.get(one.text_id, 0) < wanted[one.text_id]]
     rows: list[Variant] = []
     with progress(f"augment: {name}", len(missing)) as advance:
@@ -54,7 +54,7 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     return rows
 
 
-def _variants_wanted(config: Config, resolved: Sequence[Resolved]) -> dict[str, int]:
+def variants_wanted(config: Config, resolved: Sequence[Resolved]) -> dict[str, int]:
     """How many variants each text gets; with `augment.balance`, more where its rarest label is rare."""
     counts = Counter(label for one in resolved for label in one.labels)
     most = max(counts.values(), default=1)

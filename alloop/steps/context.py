@@ -40,7 +40,9 @@ class Context:
         batch = self.config.round.batch
         if self.until_labels is None:
             return batch
-        return max(0, min(batch, self.until_labels - len(self.project.store.resolved(self.round.number, "pool"))))
+        store = self.project.store
+        expected = len(store.resolved(self.round.number, "pool")) + store.open_tasks()
+        return max(0, min(batch, self.until_labels - expected))
 
     @cached_property
     def config(self) -> Config:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alloop import metrics
+from alloop.errors import DataError
 from alloop.files import fingerprint, publish
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, published, read_ids, read_json, write_ids
@@ -20,7 +22,7 @@ STOP_SET = 1_000
 def do(context: Context) -> dict[str, Any]:
     model = context.published("train")
     if model is None:
-        return {"result": {"skipped": "no model"}, "metrics": []}
+        return {"result": {"skipped": "no model"}, "metrics": [], "stop_set": []}
     store = context.project.store
     splits = {"test": store.test_ids(), "stop": _stop_set(context)}
 
@@ -44,13 +46,14 @@ def do(context: Context) -> dict[str, Any]:
             "confusion": _confusion(context, directory, truth),
         },
         "metrics": rows,
+        "stop_set": splits["stop"],
     }
 
 
 def _stop_set(context: Context) -> list[str]:
-    """Pool texts that every round predicts. Ids are hashes, so the first ones are a random sample that stays."""
-    ids = context.project.store.pool_ids()
-    return [one for _, one in zip(range(STOP_SET), ids, strict=False)]
+    """Pool texts that every round predicts, chosen by the first one. Ids are hashes: its first are a random sample."""
+    store = context.project.store
+    return store.stop_set() or list(islice(store.pool_ids(), STOP_SET))
 
 
 def test_truth(context: Context) -> dict[str, tuple[str, ...]]:
@@ -79,9 +82,10 @@ def _aligned(context: Context, directory: Path, truth: Mapping[str, tuple[str, .
         predicted = load_predictions(directory / "test").probs
         assert predicted is not None
         then = read_json(directory / "labels.json")
-        for column, name in enumerate(then):
+        rename = context.config.task.rename
+        for column, name in enumerate(rename.get(name, name) for name in then):
             if name in names:
-                probs[:, names.index(name)] = predicted[rows, column]
+                probs[:, names.index(name)] += predicted[rows, column]
         for position, row in enumerate(rows):
             y[position, [names.index(label) for label in truth[ids[row]]]] = 1
     return y, probs
@@ -101,7 +105,10 @@ def _earlier_test_metrics(context: Context, truth: Mapping[str, tuple[str, ...]]
     rows = []
     for row in store.rounds():
         if row.number < context.round.number and row.number not in current:
-            directory = published(context.project, row, "evaluate")
+            try:
+                directory = published(context.project, row, "evaluate")
+            except DataError:  # damaged, and of texts that are gone: that round leaves the curve, the others go on
+                continue
             if directory is not None:
                 rows += _test_metrics(context, row.number, directory, truth, test_version)
     return rows
@@ -117,8 +124,13 @@ def _audit_metrics(context: Context) -> list[MetricRow]:
     labels = {one.text_id: one.labels for one in store.resolved(context.round.number, "pool")}
     said = {one: p for one, p in store.random_predictions(context.round.number).items() if one in labels}
     y = np.array([[name in labels[one] for name in names] for one in said], np.float32).reshape(-1, len(names))
-    probs = np.array([[p.get(name, 0.0) for name in names] for p in said.values()], np.float32)
-    return _metric_rows(context, context.round.number, "audit", "", y, probs.reshape(-1, len(names)))
+    rename = context.config.task.rename
+    probs = np.zeros((len(said), len(names)), np.float32)
+    for row, p in enumerate(said.values()):
+        for name, chance in p.items():
+            if rename.get(name, name) in names:
+                probs[row, names.index(rename.get(name, name))] += chance
+    return _metric_rows(context, context.round.number, "audit", "", y, probs)
 
 
 def _metric_rows(
@@ -141,4 +153,5 @@ def _confusion(context: Context, directory: Path, truth: Mapping[str, tuple[str,
 
 def save(context: Context, done: dict[str, Any]) -> dict[str, Any]:
     context.project.store.add_metrics(done["metrics"])
+    context.project.store.keep_stop_set(done["stop_set"])
     return dict(done["result"])

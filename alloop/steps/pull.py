@@ -8,7 +8,6 @@ from alloop.annotators import Pulled
 from alloop.config import restore
 from alloop.consensus import consensus_rules
 from alloop.errors import WaitingError
-from alloop.records import Annotation
 from alloop.steps.context import Context
 from alloop.store import Resolved
 
@@ -16,13 +15,20 @@ from alloop.store import Resolved
 def do(context: Context) -> Pulled:
     annotator = context.project.annotator(context.config)
     pulled = annotator.pull(_cursor(context), context.project.desk(context.config))
-    known = context.project.store.task_texts([one.task_key for one in pulled.annotations if one.task_key])
-    ours: list[Annotation] = []
-    for one in pulled.annotations:
-        text_id = one.text_id or known.get(one.task_key or "")
-        if text_id:  # an answer to somebody else's task is not ours to judge
-            ours.append(dataclasses.replace(one, text_id=text_id))
+    asked = [one.text_id or _text_asked(context, one.task_key or "") for one in pulled.annotations]
+    known = context.project.store.known_ids([one for one in asked if one])
+    ours = [
+        dataclasses.replace(one, text_id=text_id)
+        for one, text_id in zip(pulled.annotations, asked, strict=True)
+        if text_id in known  # an answer to somebody else's task is not ours to judge
+    ]
     return Pulled(ours, pulled.upto)
+
+
+def _text_asked(context: Context, key: str) -> str | None:
+    """The text in a key of ours, also of a task whose push was cut short and never recorded: somebody may answer it."""
+    project, _, rest = key.partition(":")
+    return rest.rpartition(":")[0] if project == context.project.store.uid else None
 
 
 def _cursor(context: Context) -> str:
@@ -41,7 +47,7 @@ def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
     if not context.now and waiting_for(context) is not None:
         return None
     task = context.config.task
-    store.sync_labels([(label.name, label.description) for label in task.labels], context.round.number)
+    store.sync_labels([(one.name, one.description) for one in task.labels], task.rename, context.round.number)
     votes, unused = usable_votes(store.answers(), task.names, task.rename)
     decided = consensus_rules.build("majority")(votes, task.kind, task.names)
     rows = [Resolved(one, labels, sure, len(votes[one])) for one, (labels, sure) in sorted(decided.items())]
@@ -63,6 +69,11 @@ def usable_votes(
             else:
                 unused += 1
     return usable, unused
+
+
+def seen_labels(resolved: Sequence[Resolved]) -> set[tuple[str, ...]]:
+    """The different answers there are; with fewer than two there is nothing to learn."""
+    return {one.labels for one in resolved}
 
 
 def waiting_for(context: Context) -> WaitingError | None:

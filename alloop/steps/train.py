@@ -10,18 +10,15 @@ from alloop.config import restore
 from alloop.files import publish
 from alloop.project import tuner_spec
 from alloop.records import Example
+from alloop.steps.augment import variants_wanted
 from alloop.steps.context import Context, published, read_json
+from alloop.steps.pull import seen_labels
 from alloop.store import Resolved
 from alloop.tuning import FitJob
 from alloop.work import write_fit
 
 HELD_BACK_SHARE = 0.1
 HELD_BACK_FROM = 400  # below this many labels a tenth of them is too noisy a judge to be worth its loss
-
-
-def seen_labels(resolved: Sequence[Resolved]) -> set[tuple[str, ...]]:
-    """The different answers there are; with fewer than two there is nothing to learn."""
-    return {one.labels for one in resolved}
 
 
 def do(context: Context) -> dict[str, Any]:
@@ -51,10 +48,13 @@ def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
     held_back = _held_back(resolved)
     labels = {one.text_id: one.labels for one in resolved}
     use = [(name, json.dumps(config.options_of(name), sort_keys=True)) for name in config.augment.use]
+    wanted = variants_wanted(config, resolved)
     variants = [
         Example(variant, labels[parent], is_variant=True)
-        for parent, variant in context.project.store.variants(context.round.number, use)
+        for name in use
+        for parent, made in context.project.store.variants(context.round.number, *name).items()
         if parent in labels and parent not in held_back
+        for variant in made[: wanted[parent]]
     ]
     return FitJob(
         train=[Example(texts[one], labels[one]) for one in ids if one not in held_back] + variants,
