@@ -74,7 +74,7 @@ class Project:
         """Scratch directories of processes that were killed."""
         for path in (self.root / "cache").glob("*-*"):
             number = path.name.rpartition("-")[2]
-            if number.isdigit() and not _is_alive(int(number)):
+            if number.isdigit() and not is_alive(int(number)):
                 shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
@@ -127,7 +127,8 @@ class Project:
         return executors.build(config.run.executor, **config.options_of(config.run.executor))
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process with this number runs, whoever's it is."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

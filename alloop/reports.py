@@ -4,7 +4,6 @@ Answers are dicts that JSON can hold, because `status --json` and `report --json
 """
 
 import json
-import os
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from alloop.config import Config, restore
 from alloop.errors import AlloopError
-from alloop.project import Project
+from alloop.project import Project, is_alive
 from alloop.steps import STEPS
 from alloop.store import MetricRow, RoundRow, Store
 
@@ -153,14 +152,12 @@ def lock_holder(project: Project) -> dict[str, Any] | None:
 
 def _has_open(pid: int, path: Path) -> bool:
     """Whether a process lives and has a file open. Where nobody can say (macOS, another user's), that it lives."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not is_alive(pid):
         return False
-    except PermissionError:
-        return True
     try:
         opened = list(Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:
+        return True
     except OSError:
         return not Path("/proc/self/fd").exists()
     return any(_points_to(one, path) for one in opened)

@@ -1,5 +1,6 @@
 """All of a fine-tuning tuner but the one function that makes it what it is: `adapt`."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +20,7 @@ from alloop.tuning._training import SCALE, Objective, Schedule, likelihood, trai
 
 
 @dataclass(frozen=True)
-class FineTuner(Schedule):
+class FineTuner(Schedule, ABC):
     """Trains a copy of the base and a linear head on its pooled vectors; a tuner says what in the copy may change."""
 
     base: str = "minilm"
@@ -28,12 +29,12 @@ class FineTuner(Schedule):
     name: ClassVar[str]
     gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
 
+    @abstractmethod
     def adapt(self, base: Base) -> Any:
         """A copy of `base.network` in which only what is to be learnt requires a gradient.
 
         May draw from torch's global generator, which is seeded and later put back.
         """
-        raise NotImplementedError
 
     def objective(self, kind: Kind, y: np.ndarray, device: Any) -> Objective:
         """What training lowers, for targets y (N, C): the likelihood, unless a tuner knows better."""
