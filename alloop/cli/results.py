@@ -1,0 +1,85 @@
+"""What the labels have bought, and the use of it: status, report, predict, export."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alloop.cli.shared import AsJson, Dir, app, open_project, say, show
+from alloop.errors import UsageError
+
+
+@app.command()
+def status(directory: Dir = Path(), as_json: AsJson = False) -> None:
+    """Say where the project stands and what to do next."""
+    from alloop import reports
+
+    found = reports.status(open_project(directory))
+    show(found) if as_json else print(reports.status_text(found))
+
+
+@app.command()
+def report(
+    directories: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Projects.")] = None,
+    as_json: AsJson = False,
+    png: Annotated[Path | None, typer.Option(help="Draw the curve into this file.")] = None,
+) -> None:
+    """Show the label-efficiency curve, with its intervals."""
+    from alloop import figures, reports
+
+    found = [reports.report(open_project(one)) for one in directories or [Path()]]
+    if png is not None:
+        figures.curve_png(found, png)
+        say(f"Drew {png}.")
+    if as_json:
+        show(found[0] if len(found) == 1 else found)
+    elif png is None:
+        print(figures.curve_text(found))
+
+
+@app.command()
+def predict(
+    arguments: Annotated[list[str], typer.Argument(metavar="[DIR] FILE", help="FILE may be - for lines of stdin.")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON with the probability of every label.")] = False,
+) -> None:
+    """Label a file, or the lines of stdin, with the last round's model."""
+    from alloop import outgoing, predicting
+    from alloop.reports import command
+
+    if len(arguments) > 2:
+        raise UsageError(f"one project and one file, not {len(arguments)} arguments", "alloop predict DIR FILE")
+    if len(arguments) == 1 and (Path(arguments[0]) / "alloop.toml").exists():
+        raise UsageError("say which texts", f"{command('predict', Path(arguments[0]))} FILE, or - for stdin")
+    project = open_project(Path(arguments[0]) if len(arguments) == 2 else Path())
+    answers = predicting.predict(project, outgoing.texts_of(project, arguments[-1]))
+    if as_json:
+        show([{"text": a.text, "labels": a.labels, "probabilities": a.probabilities} for a in answers])
+    else:
+        outgoing.write_answers(answers, project.config, sys.stdout)
+
+
+@app.command()
+def export(
+    directory: Dir = Path(),
+    labels: Annotated[Path | None, typer.Option(help=".csv .tsv .jsonl .parquet, or a directory.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A directory for a copy of the last model.")] = None,
+    whole: Annotated[Path | None, typer.Option("--project", help="A .tar.gz that runs on another machine.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --labels.")] = False,
+) -> None:
+    """Take labels, the model or the whole project elsewhere."""
+    from alloop import outgoing, reports
+
+    if labels is model is whole is None:
+        raise UsageError("say what to export", "--labels FILE, --model DIR, or --project FILE.tar.gz")
+    project = open_project(directory)
+    if labels is not None:
+        say(f"Wrote {outgoing.export_labels(project, labels, overwrite=overwrite)} rows to {labels}.")
+        if unread := reports.status(project)["labels"]["unread"]:
+            again = reports.command("round", directory)
+            say(f"note: {unread} new answers are not among them; {again} --no-push reads them")
+    if model is not None:
+        say(f"Copied the model to {outgoing.export_model(project, model)}.")
+    if whole is not None:
+        outgoing.export_project(project, whole)
+        say(f"Packed the project into {whole}. There: tar xf {whole.name}")
