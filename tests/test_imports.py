@@ -13,7 +13,7 @@ import alloop
 PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
-    {"errors", "records", "seeds", "files", "progress"},
+    {"errors", "records", "seeds", "files", "progress", "hints"},
     {"registry", "config", "metrics", "ingest", "exporting", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
@@ -22,7 +22,7 @@ LAYERS = (
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures"},
-    {"outgoing", "doctor"},
+    {"outgoing", "doctor", "watching"},
     {"cli", "alloop"},
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}

@@ -143,6 +143,11 @@ class LabelStudio:
                     gone.add(key)
         return gone
 
+    def address(self, desk: Desk) -> str | None:
+        """The page of the project, in the browser."""
+        known = _remembered(desk)
+        return f"{known['url']}/projects/{known['id']}/data" if known else None
+
     def server(self) -> "Server":
         """The server with our key to it. Raises ConfigError where there is none, RemoteError for a wrong key."""
         key = os.environ.get(KEY, "").strip()
