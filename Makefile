@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STUDIO := .studio
 # one torch thread per test process: two processes of two threads each on two cores are many times slower
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
@@ -11,6 +12,12 @@ PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# a real Label Studio for the tests, in an environment of its own: its versions and ours exclude each other
+$(STUDIO)/.ready: alloop/studio-requirements.txt
+	$(PYTHON) -m venv --clear $(STUDIO)
+	$(STUDIO)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
 demo: $(VENV)/.ready
@@ -27,7 +34,7 @@ demo: $(VENV)/.ready
 	@echo "    $(BIN)/alloop label my-project      # label it, in the terminal"
 	@echo "    $(BIN)/alloop round my-project      # trains, measures, picks the next"
 
-test: $(VENV)/.ready
+test: $(VENV)/.ready $(STUDIO)/.ready
 	$(PYTEST)
 
 test-fast: $(VENV)/.ready
@@ -43,4 +50,4 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo build
+	rm -rf $(VENV) $(STUDIO) demo build

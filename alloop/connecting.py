@@ -27,9 +27,11 @@ class Connection:
 def connect(client: "LabelStudio", project: int, url: str) -> Connection:
     """Make an address the ML backend of a project in Label Studio, with one webhook; a former address is replaced.
 
-    Label Studio calls the address, from where it runs: ApiError 400 where nobody answers, and all stays as it was.
-    Raises AlloopError where the project has somebody else's backend, for only the first is ever asked.
+    Label Studio calls the address, from where it runs. Raises AlloopError where it cannot, and where the project has
+    somebody else's backend, for only the first is ever asked; then all stays as it was.
     """
+    from label_studio_sdk.core.api_error import ApiError
+
     url = url.rstrip("/")
     backends = sorted(client.ml.list(project=project), key=lambda one: one.id)
     here = [one for one in backends if one.url.rstrip("/") == url]
@@ -40,7 +42,16 @@ def connect(client: "LabelStudio", project: int, url: str) -> Connection:
                 f"project {project} of Label Studio has the model {one.title!r}, and only one is ever asked",
                 "remove it there: Settings, Model",
             )
-    backend = here[0] if here else client.ml.create(project=project, url=url, title=TITLE, request_options=ONCE)
+    try:
+        backend = here[0] if here else client.ml.create(project=project, url=url, title=TITLE, request_options=ONCE)
+    except ApiError as error:
+        if error.status_code != 400:
+            raise
+        raise AlloopError(
+            f"Label Studio gets no answer from {url}",
+            "is alloop serve running? A Label Studio that runs elsewhere, as in a container, needs another address; "
+            "one with ML_BLOCK_LOCAL_IP=true asks nobody on its own machine",
+        ) from None  # its body repeats what was sent
     for one in former + here[1:]:
         client.ml.delete(one.id)
     _keep_one_webhook(client, project, f"{url}/webhook", [f"{one.url.rstrip('/')}/webhook" for one in former])

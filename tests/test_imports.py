@@ -14,7 +14,7 @@ PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
     {"errors", "records", "seeds", "files", "hints", "progress"},
-    {"registry", "config", "metrics", "ingest", "exporting"},
+    {"registry", "config", "metrics", "ingest", "exporting", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
