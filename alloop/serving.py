@@ -11,9 +11,11 @@ request is logged or kept.
 import asyncio
 import json
 import socket
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alloop.errors import AlloopError, DataError
@@ -21,13 +23,14 @@ from alloop.hints import leave_hint
 from alloop.suggesting import Suggester
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import JSONResponse
 
 LARGEST = 16 * 2**20  # bytes of a request
 LOOK_EVERY_S = 1.0  # for a newer model
-LAST_WORDS_S = 5.0  # for the requests in flight when the server stops
+LAST_WORDS_S = 5  # for the requests in flight when the server stops
 INSTALL = "pip install 'alloop[label-studio]'"
 # They bring no answers, and our own pushes cause them.
 UNEVENTFUL = {"TASKS_CREATED", "PROJECT_CREATED", "PROJECT_UPDATED", "PROJECT_DELETED"}
@@ -40,20 +43,32 @@ def serve(
 
     Raises AlloopError where the port is taken, or the packages of the extra are not there.
     """
+    with listen(host, port) as listener:
+        server = make_server(suggester, log)
+        on_start(address_of(listener))
+        server.run(sockets=[listener])
+
+
+def make_server(suggester: Suggester, log: Callable[[str], None]) -> "uvicorn.Server":
+    """A web server that says nothing by itself, not even which pages were asked for."""
     try:
         import uvicorn
+
+        app = make_app(suggester, log)
     except ImportError as error:
         raise AlloopError(f"live suggestions need more packages: {error.name} is missing", INSTALL) from error
-    with listen(host, port) as listener:
-        on_start(address_of(listener))
-        config = uvicorn.Config(
-            make_app(suggester, log),
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            ws="none",
+            lifespan="on",
             log_config=None,
+            log_level="critical",  # else the traceback of a bug, with its message
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=int(LAST_WORDS_S),
+            timeout_graceful_shutdown=LAST_WORDS_S,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -140,8 +155,12 @@ def make_app(suggester: Suggester, log: Callable[[str], None] = lambda words: No
         return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
     async def failure(request: "Request", error: Exception) -> "JSONResponse":
-        # its message and its traceback may hold a text
-        log(f"{request.url.path} failed: {error.message if isinstance(error, AlloopError) else type(error).__name__}")
+        if isinstance(error, AlloopError):
+            why = error.message
+        else:  # a bug; its message may hold a text
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        log(f"{request.url.path} failed: {why}")
         return JSONResponse({"error": "this failed; alloop serve says why"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     @asynccontextmanager

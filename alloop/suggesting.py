@@ -185,14 +185,16 @@ def _texts(tasks: Sequence[Any], control: Choices, project: Project) -> dict[int
     A task without a key was never alloop's: it may. One with a key may if this project recorded it as not blind. The
     push of one that is not recorded was cut short, and one of another project is not ours to judge: both stay blind.
     """
-    data = [task.get("data") if isinstance(task, Mapping) else None for task in tasks]
-    found = {place: one for place, one in enumerate(data) if isinstance(one, Mapping)}
-    keys = {place: one[KEY] for place, one in found.items() if one.get(KEY) is not None}
-    open_keys = project.store.open_to_suggestions([key for key in keys.values() if isinstance(key, str)])
-    return {
-        place: text
-        for place, one in found.items()
-        if (place not in keys or keys[place] in open_keys)
-        and isinstance(text := one.get(control.field), str)
-        and text.strip()
-    }
+    texts: dict[int, str] = {}
+    keys: dict[int, Any] = {}
+    for place, task in enumerate(tasks):
+        data = task.get("data") if isinstance(task, Mapping) else None
+        if not isinstance(data, Mapping):
+            continue
+        text = data.get(control.field)
+        if isinstance(text, str) and text.strip():
+            texts[place] = text
+            if data.get(KEY) is not None:
+                keys[place] = str(data[KEY])
+    may_be_seen = project.store.open_to_suggestions([key for key in keys.values() if key.isascii()])
+    return {place: text for place, text in texts.items() if place not in keys or keys[place] in may_be_seen}
