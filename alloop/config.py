@@ -89,9 +89,14 @@ class Round(Section):
     batch: int = Field(25, ge=1)
     random_share: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
     wait_for: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
-    low_water: int = Field(0, ge=0)
+    low_water: int | None = Field(None, ge=0)
     candidates: int = Field(50_000, ge=1)
     seed: int = Field(0, ge=0)
+
+    @property
+    def starts_below(self) -> int:
+        """`run --watch` starts the next round when fewer tasks than this are open: half a batch unless set."""
+        return self.batch // 2 if self.low_water is None else self.low_water
 
 
 class Augment(Section):
@@ -113,6 +118,8 @@ class Evaluate(Section):
 
 class Annotate(Section):
     backend: str = Field("terminal", alias="with")
+    url: str | None = None
+    project: int | None = Field(None, ge=1)
     suggest: Literal["none", "all"] | float = "none"
     annotators_per_text: int = Field(1, ge=1)
 

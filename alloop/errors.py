@@ -5,6 +5,7 @@ AlloopError
 ├── ConfigError     alloop.toml says something that cannot be done
 ├── DataError       a file of texts or labels is not what it should be
 ├── ModelError      a base or a model directory is missing, damaged or of the wrong kind
+├── RemoteError     a server cannot be reached, or refuses what it is asked
 ├── LockedError     another process holds the project
 └── WaitingError    nothing is wrong: annotators have not answered yet (exit 3)
 """
@@ -40,6 +41,14 @@ class DataError(AlloopError):
 
 class ModelError(AlloopError):
     """A base model or a model directory cannot be loaded."""
+
+
+class RemoteError(AlloopError):
+    """A server cannot be reached or refuses what it is asked. Temporary where asking again later may help."""
+
+    def __init__(self, message: str, hint: str | None = None, *, is_temporary: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_temporary = is_temporary
 
 
 class LockedError(AlloopError):

@@ -46,7 +46,7 @@ def export_labels(project: Project, target: Path, *, overwrite: bool = False) ->
 
 def _labelled_rows(project: Project) -> Iterator[dict[str, Any]]:
     task = project.config.task
-    votes, _ = usable_votes(project.store.answers(), task.names, task.rename)
+    votes, _ = usable_votes(project.store.answers(), task.names, task.rename, task.kind)
     decided = consensus_rules.build("majority")(votes, task.kind, task.names)
     ids = sorted(decided)
     test = set(project.store.test_ids())

@@ -117,8 +117,8 @@ class Project:
             message = f"another process holds {self.root}"
         return LockedError(message, "wait until it is done; reading always works: alloop status")
 
-    def desk(self, config: Config) -> Desk:
-        """What the annotator needs to know."""
+    def desk(self, config: Config, round_number: int | None = None) -> Desk:
+        """What the annotator needs to know; the round is the one whose model makes suggestions."""
         return Desk(
             project=self.store.uid,
             inbox=self.root / "inbox",
@@ -128,10 +128,15 @@ class Project:
             annotators_per_text=config.annotate.annotators_per_text,
             seed=config.round.seed,
             gold=self.store.gold,
+            name=self.name,
+            metadata=config.data.metadata,
+            model_version="" if round_number is None else f"round-{round_number:04}",
+            open_keys=self.store.open_keys,
+            standing=self.store.standing_annotations,
         )
 
     def annotator(self, config: Config) -> Annotator:
-        return annotators.build(config.annotate.backend, **config.options_of(config.annotate.backend))
+        return annotators.build(config.annotate.backend, **annotator_options(config))
 
     def executor(self, config: Config) -> Executor:
         return executors.build(config.run.executor, **config.options_of(config.run.executor))
@@ -155,6 +160,20 @@ def tuner_spec(config: Config) -> TunerSpec:
     known = tuners.options(name)
     options = {key: value for key, value in shared.items() if key in known} | config.options_of(name)
     return TunerSpec(name, options)
+
+
+def annotator_options(config: Config) -> dict[str, Any]:
+    """The annotator's options; one on a server also gets `annotate.url` and `annotate.project`.
+
+    Raises ConfigError where a url or project is given to an annotator that has no use for it.
+    """
+    name = config.annotate.backend
+    known = annotators.options(name)
+    given = {"url": config.annotate.url, "project": config.annotate.project}
+    for key, value in given.items():
+        if value is not None and key not in known:
+            raise ConfigError(f"annotate.{key} is set, but the annotator {name!r} has no {key}", "remove it")
+    return {key: value for key, value in given.items() if key in known} | config.options_of(name)
 
 
 def check_plugins(config: Config, path: Path | None = None) -> None:
@@ -186,8 +205,12 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
                 f"did you mean {near!r}?" if near else "remove the table",
             )
     for key, registry, name in chosen:
-        options = tuner_spec(config).options if registry is tuners else config.options_of(name)
         try:
+            options = config.options_of(name)
+            if registry is tuners:
+                options = dict(tuner_spec(config).options)
+            elif registry is annotators:
+                options = annotator_options(config)
             registry.build(name, **options)
         except ConfigError as error:
             at = f"options.{name}" if name in config.options else key

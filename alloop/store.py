@@ -7,7 +7,7 @@ Times are ISO 8601 in UTC. Lists and mappings are JSON.
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,7 +72,15 @@ CREATE TABLE jobs (
     finished_at TEXT, result TEXT) STRICT
 """
 
-MIGRATIONS: dict[str, str] = {"m001_first_tables": FIRST_TABLES}  # name -> SQL, in order; only ever added to
+CURSORS = "CREATE TABLE cursors (annotate TEXT PRIMARY KEY, upto TEXT NOT NULL, read_at TEXT NOT NULL) STRICT"
+
+MIGRATIONS: dict[str, str] = {  # name -> SQL, in order; only ever added to
+    "m001_first_tables": FIRST_TABLES,
+    "m002_cursors": CURSORS,
+}
+
+
+LONGEST_ANSWER_S = 600.0
 
 
 def now() -> str:
@@ -599,6 +607,52 @@ class Store:
             votes[text_id][who] = (annotator, tuple(json.loads(labels)))
         return {text_id: list(given.values()) for text_id, given in votes.items()}
 
+    def cursor(self, annotate: str) -> str:
+        """How far the annotator with these settings was read; "" where it never was."""
+        return str(self._value("SELECT upto FROM cursors WHERE annotate = ?", (annotate,)) or "")
+
+    def set_cursor(self, annotate: str, upto: str) -> None:
+        self._sql("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)", (annotate, upto, now()))
+
+    def open_keys(self) -> set[str]:
+        """The tasks that were asked and not withdrawn, answered or not."""
+        return {row[0] for row in self._sql("SELECT key FROM tasks WHERE withdrawn_at IS NULL")}
+
+    def withdraw(self, keys: Iterable[str]) -> int:
+        """Note that these tasks exist no more; their answers stay. Returns how many were open until now."""
+        before = self._connection.total_changes
+        self._connection.executemany(
+            "UPDATE tasks SET withdrawn_at = ? WHERE key = ? AND withdrawn_at IS NULL", ((now(), key) for key in keys)
+        )
+        return self._connection.total_changes - before
+
+    def standing_annotations(self, keys: Collection[str]) -> dict[str, set[str]]:
+        """task key -> remote ids of its annotations that were not deleted."""
+        found: dict[str, set[str]] = defaultdict(set)
+        wanted = list(keys)
+        for start in range(0, len(wanted), 10_000):
+            chunk = wanted[start : start + 10_000]
+            rows = self._sql(
+                "SELECT task_key, remote_id FROM annotations WHERE seq IN (SELECT max(seq) FROM annotations"
+                f" WHERE task_key IN ({','.join('?' * len(chunk))}) GROUP BY backend, remote_id)"
+                " AND state <> 'deleted'",
+                chunk,
+            )
+            for key, remote_id in rows:
+                found[key].add(remote_id)
+        return found
+
+    def stale_tasks(self, before_round: int) -> list[tuple[str, str, int, bool]]:
+        """(key, text id, round, blind) of picks of earlier rounds that nobody has answered, in the order asked."""
+        rows = self._sql(
+            "SELECT t.key, t.text_id, t.round, t.blind FROM tasks t JOIN texts x ON x.id = t.text_id"
+            " WHERE t.purpose = 'pick' AND t.round < ? AND t.withdrawn_at IS NULL AND x.removed_at IS NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM ({_LATEST}) a WHERE a.task_key = t.key AND a.state <> 'deleted')"
+            " ORDER BY t.round, t.rank",
+            (before_round,),
+        )
+        return [(key, text_id, number, bool(blind)) for key, text_id, number, blind in rows]
+
     def open_tasks(self) -> int:
         """How many questions about pool texts nobody has answered or skipped yet."""
         return int(
@@ -610,8 +664,11 @@ class Store:
         )
 
     def annotating_seconds(self) -> float:
-        """The time annotators spent so far, as far as the backends know it."""
-        return float(self._value("SELECT coalesce(sum(seconds), 0) FROM annotations"))
+        """The time annotators spent on the answers that stand or were taken back, as far as backends know it.
+
+        An answer that took longer than LONGEST_ANSWER_S counts as that: the page stayed open over lunch.
+        """
+        return float(self._value(f"SELECT coalesce(sum(min(seconds, ?)), 0) FROM ({_LATEST})", (LONGEST_ANSWER_S,)))
 
     # what a round wrote
 

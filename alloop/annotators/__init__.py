@@ -1,9 +1,9 @@
 """Annotators: the places where people (or a simulation) answer tasks. Each task is created at most once, ever."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from alloop.records import Annotation, Kind, Task
 from alloop.registry import Registry
@@ -13,9 +13,12 @@ from alloop.registry import Registry
 class Desk:
     """What an annotator is told of the project whose tasks it gets.
 
-    `inbox` is the project's directory for files that people or annotators write; `label_names` are the labels in use,
-    with their descriptions (empty where there is none); `separator` joins several labels in one cell;
-    `gold` answers with the known true labels of some texts, for simulation.
+    `project` is the uid that every task's key begins with, `name` is for people; `inbox` is the project's directory for
+    files that people or annotators write; `label_names` are the labels in use, with their descriptions (empty where
+    there is none); `metadata` names the columns shown beside a text; `separator` joins several labels in one cell;
+    `model_version` says whose suggestions the tasks carry; `gold` answers with the known true labels of some texts, for
+    simulation. `open_keys` are the tasks that were asked and not withdrawn; `standing` says which annotations of some
+    tasks are known to stand: task key -> remote ids.
     """
 
     project: str
@@ -26,6 +29,11 @@ class Desk:
     annotators_per_text: int = 1
     seed: int = 0
     gold: Callable[[Sequence[str]], Mapping[str, tuple[str, ...]]] | None = None
+    name: str = ""
+    metadata: Sequence[str] = ()
+    model_version: str = ""
+    open_keys: Callable[[], Collection[str]] = set
+    standing: Callable[[Collection[str]], Mapping[str, Collection[str]]] = lambda keys: {}
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,16 @@ class Pulled:
 
     An annotation whose backend keeps no versions has `version` "": it counts as new when it differs from the last one
     of its `remote_id`.
+
+    `instance` tells backends of one kind apart: a server that was set up anew counts its ids from 1 again. `gone` are
+    keys of tasks that exist no more, whose answers stay. `ignored` counts answers to tasks that are not this project's.
     """
 
     annotations: Sequence[Annotation]
     upto: str = ""
+    instance: str = ""
+    gone: Collection[str] = ()
+    ignored: int = 0
 
 
 class Annotator(Protocol):
@@ -51,6 +65,20 @@ class Annotator(Protocol):
         """What was answered after the cursor `since` ("" = from the start). Repeating it loses and doubles nothing.
 
         Raises DataError, naming file, row and value, for an answer that cannot be understood.
+        """
+        ...
+
+
+@runtime_checkable
+class Tends(Protocol):
+    """An annotator whose open tasks can be looked after when a newer model is there."""
+
+    stale: Literal["keep", "withdraw", "rescore"]
+
+    def tend(self, waiting: Sequence[Task], desk: Desk) -> set[str]:
+        """Look after tasks of earlier rounds, given with the newest model's suggestions, before new ones are pushed.
+
+        Returns the keys that exist no more: withdrawn now, or gone already. Safe to repeat.
         """
         ...
 

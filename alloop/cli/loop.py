@@ -72,7 +72,7 @@ def _outcomes(project: "Project", every: float | None, until_labels: int | None)
 
     waited = False
     while True:
-        low_water = None if every is None else project.config.round.low_water
+        low_water = None if every is None else project.config.round.starts_below
         try:
             yield run_round(
                 project, low_water=low_water, until_labels=until_labels, command="alloop run", on_step=say_step

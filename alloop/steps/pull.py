@@ -1,20 +1,21 @@
 """Pull: what people answered, and the one label set of each text that the round trains on."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alloop.annotators import Pulled
-from alloop.config import restore
 from alloop.consensus import consensus_rules
 from alloop.errors import WaitingError
+from alloop.records import Kind
 from alloop.steps.context import Context
 from alloop.store import Resolved
 
 
 def do(context: Context) -> Pulled:
     annotator = context.project.annotator(context.config)
-    pulled = annotator.pull(_cursor(context), context.project.desk(context.config))
+    pulled = annotator.pull(context.project.store.cursor(_settings(context)), context.project.desk(context.config))
     asked = [one.text_id or _text_asked(context, one.task_key or "") for one in pulled.annotations]
     known = context.project.store.known_ids([one for one in asked if one])
     ours = [
@@ -22,7 +23,7 @@ def do(context: Context) -> Pulled:
         for one, text_id in zip(pulled.annotations, asked, strict=True)
         if text_id in known  # an answer to somebody else's task is not ours to judge
     ]
-    return Pulled(ours, pulled.upto)
+    return dataclasses.replace(pulled, annotations=ours, ignored=pulled.ignored + len(pulled.annotations) - len(ours))
 
 
 def _text_asked(context: Context, key: str) -> str | None:
@@ -31,40 +32,47 @@ def _text_asked(context: Context, key: str) -> str | None:
     return rest.rpartition(":")[0] if project == context.project.store.uid else None
 
 
-def _cursor(context: Context) -> str:
-    """How far the last finished pull from this backend read."""
-    for row in reversed(context.project.store.rounds()):
-        result = context.project.store.step_results(row.number).get("pull")
-        if result:
-            same = restore(row.config).annotate == context.config.annotate
-            return str(result["upto"]) if same else ""
-    return ""
+def _settings(context: Context) -> str:
+    """What a cursor belongs to: with other settings the annotator is read from its start."""
+    annotate = context.config.annotate
+    return json.dumps([annotate.backend, annotate.url, annotate.project])
 
 
 def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
+    """Also what is read while waiting is kept, with how far that was."""
     store = context.project.store
-    new = store.add_annotations(context.config.annotate.backend, pulled.annotations)
+    backend = context.config.annotate.backend + (f":{pulled.instance}" if pulled.instance else "")
+    new = store.add_annotations(backend, pulled.annotations)
+    gone = store.withdraw(pulled.gone)
+    store.set_cursor(_settings(context), pulled.upto)
     if not context.now and waiting_for(context) is not None:
         return None
     task = context.config.task
     store.sync_labels([(one.name, one.description) for one in task.labels], task.rename, context.round.number)
-    votes, unused = usable_votes(store.answers(), task.names, task.rename)
+    votes, unused = usable_votes(store.answers(), task.names, task.rename, task.kind)
     decided = consensus_rules.build("majority")(votes, task.kind, task.names)
     rows = [Resolved(one, labels, sure, len(votes[one])) for one, (labels, sure) in sorted(decided.items())]
     store.add_resolved(context.round.number, rows)
-    return {"new": new, "resolved": len(rows), "unused": unused, "upto": pulled.upto}
+    counts = {"new": new, "resolved": len(rows), "unused": unused, "gone": gone, "ignored": pulled.ignored}
+    return {**counts, "upto": pulled.upto}
 
 
 def usable_votes(
-    answers: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]], names: Sequence[str], rename: Mapping[str, str]
+    answers: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]],
+    names: Sequence[str],
+    rename: Mapping[str, str],
+    kind: Kind = "multi",
 ) -> tuple[dict[str, list[tuple[str, tuple[str, ...]]]], int]:
-    """The votes in terms of today's labels, and how many had to be left out for naming a removed one."""
+    """The votes in terms of today's labels, and how many had to be left out.
+
+    Those name a label that is not in the set, or several where a text has one.
+    """
     usable: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
     unused = 0
     for text_id, said in answers.items():
         for annotator, labels in said:
             today = tuple(rename.get(label, label) for label in labels)
-            if set(today) <= set(names):
+            if set(today) <= set(names) and (kind == "multi" or len(today) == 1):
                 usable.setdefault(text_id, []).append((annotator, tuple(sorted(today, key=names.index))))
             else:
                 unused += 1

@@ -1,21 +1,41 @@
 """Push: questions for annotators, each of them once."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from alloop.annotators import Tends
 from alloop.records import Purpose, Task
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
+from alloop.work import load_predictions
 
 
-def do(context: Context) -> tuple[list[Task], dict[str, str]]:
-    if not context.room:
-        return [], {}
-    tasks = _tasks(context)
+@dataclass(frozen=True)
+class Pushed:
+    """The tasks with their remote ids, and the keys of earlier ones that exist no more."""
+
+    tasks: list[Task] = field(default_factory=list)
+    remote_ids: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+
+
+def do(context: Context) -> Pushed:
+    tasks = _tasks(context) if context.room else []
     if not tasks:
-        return [], {}
+        return Pushed()
     annotator = context.project.annotator(context.config)
-    return tasks, annotator.push(tasks, context.project.desk(context.config))
+    desk = context.project.desk(context.config, context.round.number)
+    gone: set[str] = set()
+    if isinstance(annotator, Tends):
+        waiting, predicted = _waiting(context, annotator.stale)
+        gone = annotator.tend(waiting, desk)
+        if annotator.stale == "rescore":
+            tasks = _with_rescored(context, tasks, [task for task in waiting if task.key in gone], predicted)
+    return Pushed(tasks, annotator.push(tasks, desk), gone)
 
 
 def _tasks(context: Context) -> list[Task]:
@@ -32,25 +52,43 @@ def _tasks(context: Context) -> list[Task]:
     for pick in store.picks(number):
         purpose: Purpose = "pick" if pick.probability is None else "random"
         chosen.append((pick.text_id, purpose, pick.predicted))
-    ids = [one for one, _, _ in chosen]
-    asks = store.asks(ids)
-    metadata = store.metadata(ids) if context.config.data.metadata else {}
     shows = _shows_suggestion(context, len(chosen))
+    ids = [one for one, _, _ in chosen]
+    return _described(
+        context,
+        [
+            Task(
+                key=f"{store.uid}:{text_id}:{asks + 1}",
+                text_id=text_id,
+                text="",
+                purpose=purpose,
+                round=number,
+                rank=rank,
+                blind=not (purpose == "pick" and show),
+                suggestion=said if purpose == "pick" and show else None,
+            )
+            for rank, ((text_id, purpose, said), asks, show) in enumerate(
+                zip(chosen, _asks(context, ids), shows, strict=True), 1
+            )
+        ],
+    )
+
+
+def _asks(context: Context, ids: Sequence[str]) -> list[int]:
+    asks = context.project.store.asks(ids)
+    return [asks.get(one, 0) for one in ids]
+
+
+def _described(context: Context, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks with their texts, and what annotators see beside them."""
+    store, shown = context.project.store, context.config.data.metadata
+    ids = [task.text_id for task in tasks]
+    metadata = store.metadata(ids) if shown else {}
     return [
-        Task(
-            key=f"{store.uid}:{text.id}:{asks.get(text.id, 0) + 1}",
-            text_id=text.id,
-            text=text.text,
-            purpose=purpose,
-            round=number,
-            rank=rank,
-            blind=not (purpose == "pick" and show),
-            metadata={
-                key: value for key, value in metadata.get(text.id, {}).items() if key in context.config.data.metadata
-            },
-            suggestion=said if purpose == "pick" and show else None,
+        dataclasses.replace(
+            task, text=text.text, metadata={k: v for k, v in metadata.get(text.id, {}).items() if k in shown}
         )
-        for rank, (text, (_, purpose, said), show) in enumerate(zip(store.texts(ids), chosen, shows, strict=True), 1)
+        for task, text in zip(tasks, store.texts(ids), strict=True)
     ]
 
 
@@ -61,7 +99,78 @@ def _shows_suggestion(context: Context, n: int) -> list[bool]:
     return [bool(draw < float(share)) for draw in rng.random(n)]
 
 
-def save(context: Context, done: tuple[list[Task], dict[str, str]]) -> dict[str, Any]:
-    tasks, remote_ids = done
-    context.project.store.add_tasks(tasks, remote_ids)
-    return {"tasks": len(tasks)} if tasks else {"skipped": "nothing to ask"}
+def _waiting(context: Context, stale: str) -> tuple[list[Task], dict[str, dict[str, float]]]:
+    """Earlier picks that nobody has answered, with what the newest model says of them; and that, by text id."""
+    rows = context.project.store.stale_tasks(context.round.number)
+    model = context.published("train")
+    is_asked = model is not None and any(stale == "rescore" or not blind for _, _, _, blind in rows)
+    predicted = _predicted(context, [text_id for _, text_id, _, _ in rows]) if is_asked else {}
+    tasks = [
+        Task(
+            key=key,
+            text_id=text_id,
+            text="",
+            purpose="pick",
+            round=number,
+            rank=rank,
+            blind=blind,
+            suggestion=None if blind else predicted.get(text_id),
+        )
+        for rank, (key, text_id, number, blind) in enumerate(rows, 1)
+    ]
+    return _described(context, tasks), predicted
+
+
+def _predicted(context: Context, ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    with context.project.scratch("waiting") as out:
+        texts = [text.text for text in context.project.store.texts(ids)]
+        context.predict(context.published("train"), texts, ("probs",), out)
+        probs = np.array(load_predictions(out).probs)
+    names = context.config.task.names
+    return {one: dict(zip(names, map(float, row), strict=True)) for one, row in zip(ids, probs, strict=True)}
+
+
+def _with_rescored(
+    context: Context, tasks: Sequence[Task], withdrawn: Sequence[Task], predicted: Mapping[str, Mapping[str, float]]
+) -> list[Task]:
+    """The new tasks and, asked anew, those just withdrawn: test texts first, then the least certain of either.
+
+    A random text keeps its place in the queue: it has to stand anywhere, not where the model doubts.
+    """
+    number = context.round.number
+    said: dict[str, Mapping[str, float]] = {
+        pick.text_id: pick.predicted for pick in context.project.store.picks(number) if pick.predicted
+    }
+    said |= predicted
+    asks = _asks(context, [task.text_id for task in withdrawn])
+    uid = context.project.store.uid
+    again = [
+        dataclasses.replace(task, key=f"{uid}:{task.text_id}:{n + 1}", round=number)
+        for task, n in zip(withdrawn, asks, strict=True)
+    ]
+    fixed = {rank: task for rank, task in enumerate(tasks) if task.purpose != "pick"}
+    free = sorted(
+        [*(task for task in tasks if task.purpose == "pick"), *again],
+        key=lambda task: _certainty(said.get(task.text_id, {}), context.config.task.kind),
+    )
+    for rank in sorted(fixed):
+        free.insert(rank, fixed[rank])
+    return [dataclasses.replace(task, rank=rank) for rank, task in enumerate(free, 1)]
+
+
+def _certainty(said: Mapping[str, float], kind: str) -> float:
+    """The margin between the two likeliest labels; for multi-label the distance of the nearest label from a half."""
+    if not said:
+        return 0.0
+    if kind == "multi":
+        return min(abs(p - 0.5) for p in said.values())
+    first, second = sorted(said.values(), reverse=True)[:2]
+    return first - second
+
+
+def save(context: Context, pushed: Pushed) -> dict[str, Any]:
+    context.project.store.withdraw(pushed.gone)
+    context.project.store.add_tasks(pushed.tasks, pushed.remote_ids)
+    if not pushed.tasks:
+        return {"skipped": "nothing to ask"}
+    return {"tasks": len(pushed.tasks)} | ({"withdrawn": len(pushed.gone)} if pushed.gone else {})

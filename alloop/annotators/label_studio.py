@@ -1,0 +1,786 @@
+"""People label in Label Studio; the only module that knows its SDK. What it relies on was read off Label Studio 1.23.
+
+- Nothing on the server is idempotent, and a request whose answer was lost may have been carried out. So every task
+  carries our key in its data, writes are never repeated before the server was asked what it has, and a task that is
+  there twice all the same (a late commit) loses the copy that nobody has touched.
+- Tasks are mapped by key, never by the server's task ids, which SQLite gives out again after a deletion.
+- Changes are read from the newest backwards, by time and not by page number, so that a task deleted meanwhile cannot
+  push another one out of sight. The times are the server's own: its clock may differ from ours.
+- Queues are sequential, and tasks are created in the order of their rank: with several annotators "uncertainty
+  sampling" becomes a random pick among many.
+- The API shows drafts and answers of a task, but not that somebody has it open. So no task is withdrawn while somebody
+  answered anything in the project during the last ten minutes.
+"""
+
+import json
+import os
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, cast
+from xml.etree import ElementTree
+
+from alloop import studio
+from alloop.annotators import Desk, Pulled
+from alloop.annotators._session import hotkeys
+from alloop.errors import ConfigError, RemoteError
+from alloop.files import fingerprint, write_whole
+from alloop.records import Annotation, Task
+
+KEY = "LABEL_STUDIO_API_KEY"  # the environment variable; a server of alloop's own needs none
+INSTALL = "pip install 'alloop[label-studio]'"
+AT_ONCE = 500  # tasks in one request
+QUIET = timedelta(minutes=10)  # nobody answered for so long: nobody has a task open
+OVERLAP = timedelta(seconds=60)  # a change is stamped before it is committed, so the last minute is read again
+SETTLES_S = (0.2, 0.5, 1.0, 2.0, 4.0)  # waits for a write whose answer was lost to show up after all
+READS_AGAIN_S = (0.5, 2.0)  # waits before a read is repeated
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LabelStudio:
+    """Label in Label Studio, in the browser: with `alloop studio up`, or on a server of your own.
+
+    The server is `[annotate] url`, with its API key in LABEL_STUDIO_API_KEY (a legacy token or a personal access
+    token); without a url it is the one that `alloop studio up` started. A Label Studio project is made for this one,
+    unless `[annotate] project` names one to adopt.
+
+    label_config: a file with your own labelling interface (XML); it must have the labels of alloop.toml.
+    instructions: a Markdown file that annotators can read. stale: what happens to tasks of earlier rounds that nobody
+    has touched when a newer model is there: "keep" (their visible suggestions are renewed), "withdraw" (the texts go
+    back to the pool) or "rescore" (they are asked anew, in the new order). timeout_s: for one request.
+    """
+
+    url: str | None = None
+    project: int | None = None
+    label_config: str | None = None
+    instructions: str | None = None
+    stale: Literal["keep", "withdraw", "rescore"] = "keep"
+    timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.timeout_s <= 0:
+            raise ValueError("timeout_s must be above 0")
+        if self.url is not None and not re.match(r"https?://[^/\s]", self.url):
+            raise ValueError(f"the url {self.url!r} does not begin with http:// or https://")
+
+    def push(self, tasks: Sequence[Task], desk: Desk) -> dict[str, str]:
+        """Creates the tasks the server does not have, in order, and makes sure each is there once."""
+        server = self.server()
+        project = self._project(server, desk)
+        form = project.form
+        if desk.model_version and any(task.suggestion for task in tasks):
+            server.read(lambda c, o: c.projects.update(project.id, model_version=desk.model_version, request_options=o))
+        missing = _missing(server, project, tasks)
+        for start in range(0, len(missing), AT_ONCE):
+            _import(server, project, missing[start : start + AT_ONCE], form, desk)
+        there = _there(server, project, [task.key for task in tasks])
+        _drop_copies(server, there)
+        ids = {key: min(task["id"] for task in found) for key, found in there.items()}
+        lost = [task.key for task in tasks if task.key not in ids]
+        if lost:
+            raise RemoteError(
+                f"{server.url} has taken {len(tasks)} tasks but lacks {len(lost)} of them, first {lost[0]}",
+                "did somebody delete tasks just now? The same command goes on",
+                is_temporary=True,
+            )
+        new = [ids[task.key] for task in missing]
+        if new != sorted(new):
+            raise RemoteError(
+                f"{server.url} has put the tasks of project {project.id} into another order than they were sent in",
+                "nothing is lost; please report this with the version of Label Studio",
+            )
+        return {task.key: str(ids[task.key]) for task in tasks}
+
+    def pull(self, since: str, desk: Desk) -> Pulled:
+        """What was answered, changed, skipped or deleted since; one request where nothing was.
+
+        The cursor holds the newest change seen, by the server's clock, and how many tasks there were.
+        """
+        server = self.server()
+        found = self._find(server, desk)
+        if found is None:
+            return Pulled((), since)
+        project = self._up_to_date(server, found, desk)
+        before = json.loads(since) if since else {}
+        if before.get("instance") != project.instance:
+            before = {}
+        at = _time(before["at"]) if before.get("at") else None
+        changed, total = _changed(server, project, None if at is None else at - OVERLAP)
+        ours = [task for task in changed if _is_ours(task, desk)]
+        foreign = sum(len(task["annotations"]) for task in changed if not _is_ours(task, desk))
+        gone: Collection[str] = ()
+        if total != before.get("total"):
+            gone, total = _swept(server, project, desk)
+        newest = max((_time(task["updated_at"]) for task in changed), default=at)
+        cursor = {"instance": project.instance, "at": newest and _stamp(newest), "total": total}
+        return Pulled(
+            list(self._annotations(server, project, ours, desk)), json.dumps(cursor), project.instance, gone, foreign
+        )
+
+    def tend(self, waiting: Sequence[Task], desk: Desk) -> set[str]:
+        """Withdraws untouched tasks, or renews the suggestions that annotators see; never touches an answered one."""
+        server = self.server()
+        project = self._project(server, desk)
+        there = _there(server, project, [task.key for task in waiting])
+        gone = {task.key for task in waiting if task.key not in there}
+        if self.stale == "keep":
+            self._renew(server, project, [task for task in waiting if task.key in there and task.suggestion], desk)
+        elif there and _is_quiet(server, project):
+            for key, copies in there.items():
+                if not any(_is_touched(copy) for copy in copies):
+                    for copy in copies:
+                        _delete(server, copy["id"])
+                    gone.add(key)
+        return gone
+
+    def server(self) -> "Server":
+        """The server with our key to it. Raises ConfigError where there is none, RemoteError for a wrong key."""
+        key = os.environ.get(KEY, "").strip()
+        if self.url is not None:
+            if not key:
+                raise ConfigError(
+                    f"{self.url} needs an API key, and {KEY} is not set",
+                    f"copy it from {self.url.rstrip('/')}/user/account, then: export {KEY}=…",
+                )
+            return Server(self.url.rstrip("/"), key, self.timeout_s)
+        own = studio.running()
+        if own is None:
+            raise RemoteError(
+                "no Label Studio runs here, and [annotate] has no url of another one",
+                "alloop studio up",
+                is_temporary=True,
+            )
+        return Server(own.url, own.token, self.timeout_s)
+
+    def _find(self, server: "Server", desk: Desk) -> dict[str, Any] | None:
+        """The project on the server, None before it was made: its id and instance, and what else is remembered."""
+        known = _remembered(desk)
+        if known and known["url"] == server.url and self.project in (None, known["id"]):
+            return known
+        if self.project is not None:
+            number = self.project
+            found = server.read(lambda c, o: c.projects.get(number, request_options=o))
+        else:
+            listed = server.read(lambda c, o: c.projects.list(page_size=1000, request_options=o)).items
+            ours = [one for one in listed or () if _mark(desk) in (one.description or "")]
+            if not ours:
+                return None
+            found = min(ours, key=lambda one: int(one.id))
+        return {"id": found.id, "instance": f"{found.id}@{_stamp(found.created_at)}"}
+
+    def _project(self, server: "Server", desk: Desk) -> "RemoteProject":
+        """The project on the server, made if need be, with today's labels."""
+        found = self._find(server, desk)
+        if found is None:
+            config = self._label_config(desk)
+            for _ in SETTLES_S[:3]:
+                try:
+                    server.write(lambda c, o: c.projects.create(**self._settings(desk, config), request_options=o))
+                except UnsureError:
+                    time.sleep(SETTLES_S[2])
+                if (found := self._find(server, desk)) is not None:
+                    break
+            else:
+                raise server.silent("making a project")
+        return self._up_to_date(server, found, desk)
+
+    def _settings(self, desk: Desk, config: str) -> dict[str, Any]:
+        said = (
+            {}
+            if self.instructions is None
+            else {
+                "expert_instruction": _html(self._file(self.instructions, desk)),
+                "show_instruction": True,
+            }
+        )
+        return {
+            "title": f"alloop {desk.name}"[:50],
+            "description": f"Made by alloop for its project {desk.name}. {_mark(desk)}",
+            "label_config": config,
+            "sampling": "Sequential sampling",
+            "maximum_annotations": desk.annotators_per_text,
+            "skip_queue": "IGNORE_SKIPPED",  # a skip is an answer, as it is for alloop
+            "show_collab_predictions": True,  # a task without a prediction is a blind one
+            **said,
+        }
+
+    def _up_to_date(self, server: "Server", found: Mapping[str, Any], desk: Desk) -> "RemoteProject":
+        """Brings labels, overlap and instructions on the server up to date. No request where nothing changed."""
+        wanted = self._label_config(desk)
+        said = None if self.instructions is None else self._file(self.instructions, desk)
+        labels = fingerprint([wanted, desk.annotators_per_text, list(desk.label_names), said])
+        if found.get("labels") == labels:
+            return RemoteProject(found["id"], found["instance"], Form(*found["form"]))
+        number = found["id"]
+        if self.project is None:
+            settings = self._settings(desk, wanted)
+            server.read(lambda c, o: c.projects.update(number, **settings, request_options=o))
+            there = wanted
+        else:
+            there = server.read(lambda c, o: c.projects.get(number, request_options=o)).label_config or ""
+        form = _form_of(there, desk, f"the labelling interface of project {number} on {server.url}")
+        known = {"url": server.url, "id": number, "instance": found["instance"], "form": form, "labels": labels}
+        write_whole(_memory(desk), json.dumps(known))
+        return RemoteProject(number, found["instance"], form)
+
+    def _label_config(self, desk: Desk) -> str:
+        if self.label_config is None:
+            return label_config(desk)
+        config = self._file(self.label_config, desk)
+        _form_of(config, desk, str(desk.inbox.parent / self.label_config))
+        return config
+
+    def _file(self, name: str, desk: Desk) -> str:
+        path = desk.inbox.parent / name
+        try:
+            return path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}", "see [options.label-studio]") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
+
+    def _annotations(
+        self, server: "Server", project: "RemoteProject", changed: Sequence[dict[str, Any]], desk: Desk
+    ) -> Iterator[Annotation]:
+        """Every version of every answer to these tasks, the oldest first, and which of those we knew are gone."""
+        form = project.form
+        standing = desk.standing([task["data"]["alloop_key"] for task in changed])
+        names = _annotator_names(server) if any(task["annotations"] for task in changed) else {}
+        found = []
+        present: dict[str, set[str]] = defaultdict(set)  # a task that is there twice has the answers of both
+        for task in changed:
+            key = task["data"]["alloop_key"]
+            for one in task["annotations"]:
+                present[key].add(str(one["id"]))
+                found.append(_annotation(one, key, form, names))
+        for task in changed:
+            key = task["data"]["alloop_key"]
+            for remote_id in set(standing.get(key, ())) - present[key]:
+                found.append(_deletion(remote_id, key, task["updated_at"]))
+                present[key].add(remote_id)
+        yield from sorted(found, key=lambda one: (one.version.partition("#")[0], one.remote_id))
+
+    def _renew(self, server: "Server", project: "RemoteProject", tasks: Sequence[Task], desk: Desk) -> None:
+        """Labels Studio shows only suggestions of the project's current model, so waiting tasks need new ones."""
+        form = project.form
+        there = _there(server, project, [task.key for task in tasks], with_predictions=True)
+        new = [
+            {"task": copy["id"], **prediction}
+            for task in tasks
+            for copy in there.get(task.key, ())
+            if not _is_touched(copy) and not any(p["model_version"] == desk.model_version for p in copy["predictions"])
+            for prediction in _predictions(task, form, desk)
+        ]
+        for start in range(0, len(new), AT_ONCE):
+            with suppress(UnsureError):  # they are only shown, and the next round renews them again
+                _send_predictions(server, project, new[start : start + AT_ONCE])
+
+
+plugin = LabelStudio
+
+
+class Form(NamedTuple):
+    """The names that a labelling interface gives to the text and to its choices, and the choices it has."""
+
+    control: str
+    shown: str
+    value: str
+    choices: Sequence[str]
+
+
+@dataclass(frozen=True)
+class RemoteProject:
+    """A project on the server. `instance` is of no other project, ever, though servers count ids from 1 again."""
+
+    id: int
+    instance: str
+    form: Form
+
+
+class UnsureError(Exception):
+    """A request whose answer was lost: it may have been carried out. `trouble` is what to say if that is the end."""
+
+    def __init__(self, trouble: RemoteError) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Label Studio, asked with care: reads are repeated a few times, writes are not. The key is in no message."""
+
+    url: str
+    key: str
+    timeout_s: float
+
+    def read(self, call: Callable[[Any, Any], T]) -> T:
+        """Ask, twice again if need be; also for writes that do no harm when repeated."""
+        for wait in (*READS_AGAIN_S, None):
+            try:
+                return self._call(call, self.timeout_s)
+            except UnsureError as unsure:
+                if wait is None:
+                    raise unsure.trouble from None
+            except RemoteError as error:
+                if wait is None or not error.is_temporary:
+                    raise
+            time.sleep(wait)
+        raise AssertionError
+
+    def write(self, call: Callable[[Any, Any], T]) -> T:
+        """Ask once. Raises UnsureError where nobody knows whether it was done, RemoteError where it surely was not."""
+        return self._call(call, max(120.0, self.timeout_s))
+
+    def silent(self, what: str) -> RemoteError:
+        return RemoteError(
+            f"{self.url} did not answer while {what}", "nothing is lost; the same command goes on", is_temporary=True
+        )
+
+    def _call(self, call: Callable[[Any, Any], T], timeout_s: float) -> T:
+        try:
+            import httpx
+            from label_studio_sdk import LabelStudio as Client
+            from label_studio_sdk.core.api_error import ApiError
+        except ImportError as error:
+            raise ConfigError(f"the annotator label-studio needs {error.name}", INSTALL) from error
+        try:
+            client = _client(Client, self.url, self.key)
+            return call(client, {"max_retries": 0, "timeout_in_seconds": timeout_s})
+        except ApiError as error:
+            raise self._refused(error.status_code or 0, error.body) from None
+        except httpx.ConnectError as error:
+            raise RemoteError(
+                f"{self.url} cannot be reached: {error}",
+                "is Label Studio running? alloop studio up" if _is_local(self.url) else "check the url and the network",
+                is_temporary=True,
+            ) from None
+        except (httpx.TransportError, httpx.InvalidURL, ValueError, KeyError) as error:
+            # cut off, timed out, or something that is not Label Studio's JSON (a proxy's page)
+            how = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "broke off its answer"
+            if not isinstance(error, httpx.TransportError):
+                how = "answered something that is not Label Studio's"
+            raise UnsureError(
+                RemoteError(f"{self.url} {how}", "nothing is lost; the same command goes on", is_temporary=True)
+            ) from None
+
+    def _refused(self, status: int, body: Any) -> Exception:
+        """A sentence for what the server said. Pages of HTML are not repeated."""
+        detail = str(body.get("detail", "")) if isinstance(body, dict) else ""
+        wrong = body.get("validation_errors") if isinstance(body, dict) else None
+        words = (f": {detail}" if detail else "") + (f" ({str(wrong)[:300]})" if wrong else "")
+        if status in (401, 403):
+            return RemoteError(
+                f"{self.url} refused the {_kind_of(self.key)} in {KEY}{words}", _where_to_get(self, detail)
+            )
+        if status == 404:
+            return RemoteError(f"{self.url} does not have what was asked for{words}", GONE)
+        if status == 429:
+            return RemoteError(f"{self.url} is asked too often", "wait a minute", is_temporary=True)
+        if status >= 500 or status == 408:
+            return UnsureError(
+                RemoteError(
+                    f"{self.url} has trouble of its own (status {status})",
+                    "look at its log; nothing is lost",
+                    is_temporary=True,
+                )
+            )
+        return RemoteError(f"{self.url} did not accept what was sent (status {status}){words}")
+
+
+GONE = (
+    "was the project deleted there? What was pulled is kept. To make a new one, and ask the open texts again: "
+    "rm inbox/label-studio.json, without `project` in [annotate]"
+)
+
+
+def _client(client: Any, url: str, key: str) -> Any:
+    found = _CLIENTS.get((url, key))
+    if found is None:
+        found = _CLIENTS[url, key] = client(base_url=url, api_key=key)
+    return found
+
+
+_CLIENTS: dict[tuple[str, str], Any] = {}  # one keeps its connection, and the access token it made of the key
+
+
+def _kind_of(key: str) -> str:
+    return "personal access token" if key.count(".") == 2 else "legacy token"
+
+
+def _where_to_get(server: Server, detail: str) -> str:
+    page = f"{server.url}/user/account"
+    if "legacy" in detail:
+        return f"this server takes personal access tokens: make one at {page}, then: export {KEY}=…"
+    return f"copy a valid one (personal access token, or legacy token where allowed) from {page}, then: export {KEY}=…"
+
+
+def _is_local(url: str) -> bool:
+    return bool(re.match(r"https?://(127\.|localhost|\[::1\])", url))
+
+
+# the labelling interface
+
+
+def label_config(desk: Desk) -> str:
+    """The interface made for a project: the text, what is shown beside it, its labels, with keys if they suffice."""
+    view = ElementTree.Element("View")
+    if desk.metadata:
+        ElementTree.SubElement(view, "Text", name="about", value="$about")
+    ElementTree.SubElement(view, "Text", name="text", value="$text")
+    many = len(desk.label_names) > 12
+    if many:
+        ElementTree.SubElement(view, "Filter", name="filter", toName="label", minlength="0")
+    choices = ElementTree.SubElement(
+        view,
+        "Choices",
+        name="label",
+        toName="text",
+        choice="single" if desk.kind == "single" else "multiple",
+        required="true" if desk.kind == "single" else "false",
+        showInline="true" if many else "false",
+    )
+    key_of = {name: key for key, name in hotkeys(list(desk.label_names)).items()}
+    for name, description in desk.label_names.items():
+        more: dict[str, Any] = {"hint": description} if description else {}
+        if name in key_of:
+            more["hotkey"] = key_of[name]
+        ElementTree.SubElement(choices, "Choice", value=name, **more)
+    return ElementTree.tostring(view, encoding="unicode")
+
+
+def _form_of(config: str, desk: Desk, where: str) -> Form:
+    """Control, object, value and choices of an interface. Raises ConfigError saying what differs from alloop.toml."""
+    from label_studio_sdk.label_interface.control_tags import ChoicesTag
+    from label_studio_sdk.label_interface.interface import LabelInterface
+
+    try:
+        interface = LabelInterface(config)
+        controls = interface.find_tags_by_class(ChoicesTag)
+    except Exception as error:  # of the XML parser, of the schema: there is no common ancestor
+        raise ConfigError(f"{where} cannot be understood: {str(error).splitlines()[0]}", SHAPE) from None
+    wanted = list(desk.label_names)
+    if not controls:
+        raise ConfigError(f"{where} has no <Choices>", SHAPE)
+    control = max(controls, key=lambda one: len(set(one.labels) & set(wanted)))
+    missing = [name for name in wanted if name not in control.labels]
+    extra = [name for name in control.labels if name not in wanted]
+    if missing or extra:
+        lacks = f"lacks {', '.join(map(repr, missing))}" if missing else ""
+        has = f"has {', '.join(map(repr, extra))} besides" if extra else ""
+        raise ConfigError(
+            f"{where} and the labels of alloop.toml differ: it {' and '.join(filter(None, [lacks, has]))}",
+            "make them equal; labels of alloop.toml can be added, never renamed, without [task.rename]",
+        )
+    is_multiple = control.attr.get("choice", "single") == "multiple"
+    if is_multiple != (desk.kind == "multi"):
+        raise ConfigError(
+            f"{where} lets annotators choose {'several labels' if is_multiple else 'one label'}, "
+            f"task.kind is {desk.kind!r}",
+            f'<Choices choice="{"multiple" if desk.kind == "multi" else "single"}" …>',
+        )
+    shown = control.to_name[0]
+    value = cast(Any, interface).get_object(shown).value.lstrip("$")
+    return Form(control.name, shown, value, wanted)
+
+
+SHAPE = (
+    '<View><Text name="text" value="$text"/><Choices name="label" toName="text"><Choice value="…"/>…</Choices></View>'
+)
+
+
+def _html(markdown: str) -> str:
+    from markdown_it import MarkdownIt
+
+    return str(MarkdownIt("commonmark", {"html": False}).render(markdown))
+
+
+# tasks
+
+
+def _missing(server: Server, project: RemoteProject, tasks: Sequence[Task]) -> list[Task]:
+    there = _there(server, project, [task.key for task in tasks])
+    return [task for task in tasks if task.key not in there]
+
+
+def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form: Form, desk: Desk) -> None:
+    """Create these tasks in one call, one transaction there. After an unsure one, look before sending again."""
+    for _ in range(3):
+        payload = [_payload(task, form, desk) for task in tasks]
+        try:
+            _send_tasks(server, project, payload)
+            return
+        except UnsureError as unsure:
+            last = unsure.trouble
+        except RemoteError as error:
+            if not error.is_temporary:
+                raise
+            last = error
+        for wait in SETTLES_S:
+            time.sleep(wait)
+            if not (tasks := _missing(server, project, tasks)):
+                return
+    raise last
+
+
+def _send_tasks(server: Server, project: RemoteProject, payload: Sequence[Any]) -> None:
+    server.write(
+        lambda c, o: c.projects.import_tasks(project.id, request=payload, return_task_ids=True, request_options=o)
+    )
+
+
+def _send_predictions(server: Server, project: RemoteProject, predictions: Sequence[Any]) -> None:
+    server.write(lambda c, o: c.projects.import_predictions(project.id, request=predictions, request_options=o))
+
+
+def _payload(task: Task, form: Form, desk: Desk) -> dict[str, Any]:
+    about = "  ·  ".join(f"{name}: {value}" for name, value in task.metadata.items())
+    data = {form.value: task.text, "alloop_key": task.key, "alloop_batch": f"{desk.project}:{task.round}"}
+    return {
+        "data": {**data, "about": about} if desk.metadata else data,
+        "meta": dict(task.metadata),
+        "predictions": _predictions(task, form, desk),
+    }
+
+
+def _predictions(task: Task, form: Form, desk: Desk) -> list[dict[str, Any]]:
+    """The model's answer in Label Studio's form; none for a blind task. Only labels that the interface has."""
+    said = {name: p for name, p in (task.suggestion or {}).items() if name in form.choices}
+    if task.blind or not said:
+        return []
+    best = max(said, key=said.__getitem__)
+    chosen = [best] if desk.kind == "single" else [name for name, p in said.items() if p >= 0.5]
+    result = {"from_name": form.control, "to_name": form.shown, "type": "choices", "value": {"choices": chosen}}
+    return [{"model_version": desk.model_version, "score": round(said[best], 6), "result": [result] if chosen else []}]
+
+
+def _there(
+    server: Server, project: RemoteProject, keys: Collection[str], with_predictions: bool = False
+) -> dict[str, list[dict[str, Any]]]:
+    """key -> the tasks on the server that carry it: one, unless something went wrong; keys without any left out."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    wanted = list(keys)
+    include = TOUCHED + (",predictions,model_version" if with_predictions else "")
+    for start in range(0, len(wanted), AT_ONCE):
+        chunk = wanted[start : start + AT_ONCE]
+        where = [_filter("data.alloop_key", "String", "in_list", chunk)]
+        for task in _listed(server, project, where, include):
+            found[task["data"]["alloop_key"]].append(task)
+    return dict(found)
+
+
+TOUCHED = "id,data,total_annotations,cancelled_annotations,drafts"
+
+
+def _is_touched(task: Mapping[str, Any]) -> bool:
+    return bool(task.get("total_annotations") or task.get("cancelled_annotations") or task.get("drafts"))
+
+
+def _drop_copies(server: Server, there: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Of tasks with the same key, delete those nobody touched, but one."""
+    for copies in there.values():
+        if len(copies) > 1:
+            touched = [copy for copy in copies if _is_touched(copy)]
+            untouched = sorted((copy for copy in copies if not _is_touched(copy)), key=lambda copy: int(copy["id"]))
+            for copy in untouched[0 if touched else 1 :]:
+                _delete(server, copy["id"])
+
+
+def _delete(server: Server, task_id: int) -> None:
+    try:
+        server.read(lambda c, o: c.tasks.delete(str(task_id), request_options=o))
+    except RemoteError as error:
+        if error.hint != GONE:  # somebody was faster
+            raise
+
+
+def _swept(server: Server, project: RemoteProject, desk: Desk) -> tuple[set[str], int]:
+    """Which of our open tasks are not there any more, and how many tasks there are; copies are removed on the way."""
+    there: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    others = 0
+    for task in _listed(server, project, [], TOUCHED):
+        if _is_ours(task, desk):
+            there[task["data"]["alloop_key"]].append(task)
+        else:
+            others += 1
+    _drop_copies(server, there)
+    left = sum(max(1, sum(map(_is_touched, copies))) for copies in there.values())
+    return {key for key in desk.open_keys() if key not in there}, left + others
+
+
+def _is_ours(task: Mapping[str, Any], desk: Desk) -> bool:
+    return str(task["data"].get("alloop_key", "")).startswith(f"{desk.project}:")
+
+
+def _is_quiet(server: Server, project: RemoteProject) -> bool:
+    """Whether nobody has answered anything for ten minutes, by the server's clock."""
+    where = [_filter("total_annotations", "Number", "greater", 0)]
+    skipped = [_filter("cancelled_annotations", "Number", "greater", 0)]
+    newest = None
+    for one in (where, skipped):
+        page = _page(server, project, one, "id,updated_at,annotations", ["-tasks:updated_at"], 1)
+        for task in page.items or ():
+            for annotation in task.annotations or ():
+                at = _time(annotation["updated_at"])
+                newest = at if newest is None else max(newest, at)
+    if newest is None:
+        return True
+    said = server.read(lambda c, o: c.versions.with_raw_response.get(request_options=o)).headers.get("date")
+    now = parsedate_to_datetime(said) if said else datetime.now(UTC)
+    return now - newest > QUIET
+
+
+# lists
+
+
+def _filter(column: str, kind: str, operator: str, value: Any) -> dict[str, Any]:
+    return {"filter": f"filter:tasks:{column}", "type": kind, "operator": operator, "value": value}
+
+
+def _page(
+    server: Server, project: RemoteProject, where: Sequence[Any], include: str, order: Sequence[str], size: int
+) -> Any:
+    """The first tasks of a list; `total` of its response counts all of the list."""
+    query = json.dumps({"ordering": list(order), "filters": {"conjunction": "and", "items": list(where)}})
+    return server.read(
+        lambda c, o: c.tasks.list(
+            project=project.id, query=query, fields="all", include=include, page=1, page_size=size, request_options=o
+        )
+    )
+
+
+def _listed(server: Server, project: RemoteProject, where: Sequence[Any], include: str) -> Iterator[dict[str, Any]]:
+    """Every task of a list in the order of ids. Each page asks for ids above the last: no deletion shifts it."""
+    last = 0
+    while True:
+        above = [*where, _filter("id", "Number", "greater", last)]
+        page = _page(server, project, above, include, ["tasks:id"], AT_ONCE)
+        items = [_plain(task) for task in page.items or ()]
+        yield from items
+        if len(items) < AT_ONCE:
+            return
+        last = items[-1]["id"]
+
+
+def _changed(server: Server, project: RemoteProject, since: datetime | None) -> tuple[list[dict[str, Any]], int]:
+    """The tasks that were changed since a time, with their answers; and how many tasks there are in all."""
+    include = "id,data,updated_at,annotations,result,completed_by,was_cancelled,lead_time,created_at,value"
+    order = ["-tasks:updated_at"]
+    page = _page(server, project, [], include, order, 50)
+    total = int(page.response.total)
+    seen: dict[int, dict[str, Any]] = {}
+    size = 50
+    while True:
+        items = [_plain(task) for task in page.items or ()]
+        new = [task for task in items if task["id"] not in seen]
+        seen |= {task["id"]: task for task in new}
+        is_read = since is not None and any(_time(task["updated_at"]) < since for task in items)
+        if is_read or len(items) < size:
+            break
+        # the next page by time, ties included; where one moment fills a whole page, a bigger page
+        size = AT_ONCE if new else size * 2
+        oldest = min(_time(task["updated_at"]) for task in items)
+        until = [_filter("updated_at", "Datetime", "less_or_equal", _stamp(oldest))]
+        page = _page(server, project, until, include, order, size)
+    tasks = [task for task in seen.values() if since is None or _time(task["updated_at"]) >= since]
+    return tasks, total
+
+
+def _plain(task: Any) -> dict[str, Any]:
+    """A task of the SDK as a dict with the keys we asked for."""
+    return {
+        "id": int(task.id),
+        "data": dict(task.data or {}),
+        "updated_at": task.updated_at,
+        "annotations": [dict(one) for one in task.annotations or ()],
+        "total_annotations": task.total_annotations,
+        "cancelled_annotations": task.cancelled_annotations,
+        "drafts": task.drafts,
+        "predictions": [{"model_version": one.model_version} for one in task.predictions or ()],
+    }
+
+
+# answers
+
+
+def _annotation(one: Mapping[str, Any], key: str, form: Form, names: Mapping[int, str]) -> Annotation:
+    """An answer as it stands. A skip is `was_cancelled`, whatever choice it still carries."""
+    by = one["completed_by"]
+    who = by.get("id") if isinstance(by, dict) else by
+    labels = tuple(
+        name
+        for result in one.get("result") or ()
+        if result.get("from_name") == form.control
+        for name in result.get("value", {}).get("choices", ())
+    )
+    is_skipped = bool(one.get("was_cancelled"))
+    seconds = one.get("lead_time")
+    return Annotation(
+        remote_id=str(one["id"]),
+        version=_stamp(_time(one["updated_at"])),
+        task_key=key,
+        text_id=None,
+        annotator=names.get(int(who or 0), f"user {who}"),
+        state="skipped" if is_skipped else "labelled",
+        labels=() if is_skipped else labels,
+        seconds=None if seconds is None else float(seconds),
+        made_at=_time(one["created_at"]).isoformat(timespec="seconds"),
+    )
+
+
+def _deletion(remote_id: str, key: str, at: Any) -> Annotation:
+    moment = _time(at)
+    return Annotation(
+        remote_id=remote_id,
+        version=f"{_stamp(moment)}#deleted",
+        task_key=key,
+        text_id=None,
+        annotator="",
+        state="deleted",
+        labels=(),
+        seconds=None,
+        made_at=moment.isoformat(timespec="seconds"),
+    )
+
+
+def _annotator_names(server: Server) -> dict[int, str]:
+    """user id -> e-mail address: what stays the same when people change their names."""
+    users = server.read(lambda c, o: c.users.list(request_options=o))
+    return {int(user.id): str(user.email or f"user {user.id}") for user in users}
+
+
+def _time(value: Any) -> datetime:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment.astimezone(UTC)
+
+
+def _stamp(moment: datetime) -> str:
+    """A time as the server's filters want it, in UTC; its order as text is its order in time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+# memory
+
+
+def _mark(desk: Desk) -> str:
+    """What says in a project's description whose it is."""
+    return f"alloop:{desk.project}"
+
+
+def _memory(desk: Desk) -> Path:
+    return desk.inbox / "label-studio.json"
+
+
+def _remembered(desk: Desk) -> dict[str, Any] | None:
+    try:
+        known = json.loads(_memory(desk).read_text(encoding="utf-8"))
+        return known if {"url", "id", "instance", "form", "labels"} <= known.keys() else None
+    except (OSError, ValueError):
+        return None
