@@ -22,7 +22,7 @@ LAYERS = (
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures"},
-    {"outgoing", "doctor", "suggesting", "connecting"},
+    {"outgoing", "doctor", "suggesting"},
     {"serving"},
     {"cli", "alloop"},
 )

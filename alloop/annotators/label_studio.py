@@ -28,6 +28,7 @@ from xml.etree import ElementTree
 
 from alloop import studio
 from alloop.annotators import Desk, Pulled
+from alloop.annotators._live import TITLE, Connection, connect
 from alloop.annotators._session import hotkeys
 from alloop.errors import ConfigError, RemoteError
 from alloop.files import fingerprint, write_whole
@@ -77,7 +78,7 @@ class LabelStudio:
         project = self._project(server, desk)
         form = project.form
         if desk.model_version and any(task.suggestion for task in tasks):
-            server.read(lambda c, o: c.projects.update(project.id, model_version=desk.model_version, request_options=o))
+            _show(server, project, desk.model_version)
         missing = _missing(server, project, tasks)
         for start in range(0, len(missing), AT_ONCE):
             _import(server, project, missing[start : start + AT_ONCE], form, desk)
@@ -140,6 +141,12 @@ class LabelStudio:
                         _delete(server, copy["id"])
                     gone.add(key)
         return gone
+
+    def connect(self, url: str, desk: Desk) -> Connection:
+        """Makes the address of `alloop serve` the one that Label Studio asks for suggestions while people label."""
+        server = self.server()
+        project = self._project(server, desk)
+        return server.read(lambda c, o: connect(c, project.id, url, o))
 
     def server(self) -> "Server":
         """The server with our key to it. Raises ConfigError where there is none, RemoteError for a wrong key."""
@@ -538,6 +545,12 @@ def _send_tasks(server: Server, project: RemoteProject, payload: Sequence[Any]) 
 
 def _send_predictions(server: Server, project: RemoteProject, predictions: Sequence[Any]) -> None:
     server.write(lambda c, o: c.projects.import_predictions(project.id, request=predictions, request_options=o))
+
+
+def _show(server: Server, project: RemoteProject, version: str) -> None:
+    """Lets annotators see the suggestions of that version, unless they get live ones, which are never older."""
+    if server.read(lambda c, o: c.projects.get(project.id, request_options=o)).model_version != TITLE:
+        server.read(lambda c, o: c.projects.update(project.id, model_version=version, request_options=o))
 
 
 def _payload(task: Task, form: Form, desk: Desk) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from alloop.cli.shared import Dir, app, open_project, say
+from alloop.errors import AlloopError
 
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="The port of alloop serve.")]
 PORT = 9090
+BLIND = 'note: [annotate] suggest is "none", so that the tasks alloop asks get no suggestions'
 
 
 @app.command()
@@ -33,7 +35,30 @@ def serve(
         if not serving.is_loopback(host):
             say(f"warning: {host} is open to other machines, and there is no password: anybody there may ask the model")
         if suggest in ("none", 0):
-            say('note: [annotate] suggest is "none": the tasks that alloop asks get no suggestions')
+            say(BLIND)
         say(f"Next, in another terminal: {connect}")
 
     serving.serve(Suggester(directory, say), host, port, on_start, say)
+
+
+def connect(
+    directory: Dir = Path(),
+    port: Port = PORT,
+    url: Annotated[str | None, typer.Option(help="Its address, if Label Studio is on another machine.")] = None,
+) -> None:
+    """Let Label Studio ask `alloop serve` for suggestions while people label."""
+    from alloop.annotators.label_studio import LabelStudio
+
+    project = open_project(directory)
+    config = project.config
+    annotator = project.annotator(config)
+    if not isinstance(annotator, LabelStudio):
+        raise AlloopError(
+            f"this project's annotator is {config.annotate.backend!r}, not Label Studio",
+            'set [annotate] with = "label-studio"',
+        )
+    address = url or f"http://127.0.0.1:{port}"
+    done = annotator.connect(address, project.desk(config))
+    say(f"Label Studio {'asks' if done.is_new else 'still asks'} {address} for suggestions.")
+    if config.annotate.suggest in ("none", 0):
+        say(BLIND)
