@@ -12,6 +12,7 @@
   answered anything in the project during the last ten minutes.
 """
 
+import atexit
 import json
 import os
 import re
@@ -22,13 +23,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 from xml.etree import ElementTree
 
 from alloop import studio
 from alloop.annotators import Desk, Pulled
-from alloop.annotators._live import TITLE, Connection, connect
+from alloop.annotators._live import Connection, connect
 from alloop.annotators._session import hotkeys
 from alloop.errors import ConfigError, RemoteError
 from alloop.files import fingerprint, write_whole
@@ -77,13 +79,13 @@ class LabelStudio:
         server = self.server()
         project = self._project(server, desk)
         form = project.form
-        if desk.model_version and any(task.suggestion for task in tasks):
-            _show(server, project, desk.model_version)
         missing = _missing(server, project, tasks)
         for start in range(0, len(missing), AT_ONCE):
             _import(server, project, missing[start : start + AT_ONCE], form, desk)
         there = _there(server, project, [task.key for task in tasks])
         _drop_copies(server, there)
+        if any(task.suggestion for task in tasks):
+            _show_suggestions(server, project, desk)
         ids = {key: min(task["id"] for task in found) for key, found in there.items()}
         lost = [task.key for task in tasks if task.key not in ids]
         if lost:
@@ -354,13 +356,11 @@ class Server:
     def _call(self, call: Callable[[Any, Any], T], timeout_s: float) -> T:
         try:
             import httpx
-            from label_studio_sdk import LabelStudio as Client
             from label_studio_sdk.core.api_error import ApiError
         except ImportError as error:
             raise ConfigError(f"the annotator label-studio needs {error.name}", INSTALL) from error
         try:
-            client = _client(Client, self.url, self.key)
-            return call(client, {"max_retries": 0, "timeout_in_seconds": timeout_s})
+            return call(_client(self.url, self.key), {"max_retries": 0, "timeout_in_seconds": timeout_s})
         except ApiError as error:
             raise self._refused(error.status_code or 0, error.body) from None
         except httpx.ConnectError as error:
@@ -408,14 +408,15 @@ GONE = (
 )
 
 
-def _client(client: Any, url: str, key: str) -> Any:
-    found = _CLIENTS.get((url, key))
-    if found is None:
-        found = _CLIENTS[url, key] = client(base_url=url, api_key=key)
-    return found
+@cache
+def _client(url: str, key: str) -> Any:
+    """One per server and process: it keeps its connection, and the access token it made of the key."""
+    import httpx
+    from label_studio_sdk import LabelStudio as Client
 
-
-_CLIENTS: dict[tuple[str, str], Any] = {}  # one keeps its connection, and the access token it made of the key
+    connection = httpx.Client()
+    atexit.register(connection.close)
+    return cast(Any, Client)(base_url=url, api_key=key, httpx_client=connection)
 
 
 def _kind_of(key: str) -> str:
@@ -547,10 +548,11 @@ def _send_predictions(server: Server, project: RemoteProject, predictions: Seque
     server.write(lambda c, o: c.projects.import_predictions(project.id, request=predictions, request_options=o))
 
 
-def _show(server: Server, project: RemoteProject, version: str) -> None:
-    """Lets annotators see the suggestions of that version, unless they get live ones, which are never older."""
-    if server.read(lambda c, o: c.projects.get(project.id, request_options=o)).model_version != TITLE:
-        server.read(lambda c, o: c.projects.update(project.id, model_version=version, request_options=o))
+def _show_suggestions(server: Server, project: RemoteProject, desk: Desk) -> None:
+    """Annotators see the suggestions of one model only; of the newest one, unless they see those of `alloop serve`."""
+    there = server.read(lambda c, o: c.projects.get(project.id, request_options=o)).model_version or ""
+    if there != desk.model_version and (not there or there.startswith("round-")):
+        server.read(lambda c, o: c.projects.update(project.id, model_version=desk.model_version, request_options=o))
 
 
 def _payload(task: Task, form: Form, desk: Desk) -> dict[str, Any]:
