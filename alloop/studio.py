@@ -31,6 +31,7 @@ from alloop.files import fingerprint, write_whole
 from alloop.progress import progress
 
 PORT = 8080
+KINDNESS_S = 15.0  # between asking a server to end and killing it; it takes two
 PINS = Path(__file__).with_name("studio-requirements.txt")
 SETTINGS = {
     "ALLOWED_HOSTS": "127.0.0.1,localhost",
@@ -129,6 +130,8 @@ def up(
     with _locked(root) as lock:
         last = _last(root)
         if last and last.lives:
+            elsewhere = f"; down first, then it can move to port {port}" if port not in (None, last.port) else ""
+            tell(f"Label Studio runs already{elsewhere}.")
             _wait(root, last, patience_s)
             return _studio(root, last)
         port = port or (last.port if last else PORT)
@@ -146,7 +149,7 @@ def up(
 
 
 def down(*, root: Path | None = None) -> bool:
-    """Stops the server; False where none ran. What people have labelled stays."""
+    """Stops the server; False where none ran. What people have labelled stays. One that does not listen is killed."""
     root = root or directory()
     if not root.exists():
         return False
@@ -291,6 +294,7 @@ def _run(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            umask=0o077,
             pass_fds=[lock.fileno()],
         ) as process,
     ):
@@ -397,7 +401,7 @@ def _start(root: Path, python: Path, port: int) -> _Server:
     command += ["--internal-host", "127.0.0.1", "--port", str(port)]
     with _open_private(log) as file:
         shell = subprocess.run(
-            ["/bin/sh", "-c", 'umask 077; "$@" </dev/null >&2 & echo $!', "sh", *map(str, command)],
+            ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *map(str, command)],
             env=_environment(root, root / "data", login, server.url),
             cwd=root,
             stdin=subprocess.DEVNULL,
@@ -405,6 +409,7 @@ def _start(root: Path, python: Path, port: int) -> _Server:
             stderr=file,
             text=True,
             check=True,
+            umask=0o077,
             start_new_session=True,
         )
     pid = int(shell.stdout)
@@ -429,10 +434,10 @@ def _wait(root: Path, server: _Server, patience_s: float) -> None:
             time.sleep(0.1)
 
 
-def _stop(server: _Server, patience_s: float = 15) -> None:
+def _stop(server: _Server) -> None:
     """End the process, kindly first; nothing where it has ended, or where its number belongs to another."""
     for kind in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + KINDNESS_S
         if server.pid is not None and server.lives:
             try:
                 os.kill(server.pid, kind)

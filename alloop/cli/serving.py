@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from alloop.cli.shared import Dir, app, open_project, say
+from alloop.cli.studio import studio
 from alloop.errors import AlloopError
 
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="The port of alloop serve.")]
@@ -41,6 +42,7 @@ def serve(
     serving.serve(Suggester(directory, say), host, port, on_start, say)
 
 
+@studio.command()
 def connect(
     directory: Dir = Path(),
     port: Port = PORT,
