@@ -29,10 +29,11 @@ def predict(project: Project, texts: Iterable[str]) -> Iterator[Answer]:
     Raises ModelError, before the first text is asked for, where no round has trained a model yet.
     """
     row, model = last_model(project)
-    return _answers(texts, row, model)
+    return answers(texts, row, model)
 
 
-def _answers(texts: Iterable[str], row: RoundRow, model: Path) -> Iterator[Answer]:
+def answers(texts: Iterable[str], row: RoundRow, model: Path) -> Iterator[Answer]:
+    """An answer for each text by the model that a round left in a directory."""
     config = restore(row.config)
     tuner = tuner_spec(config).build()
     for chunk in _chunks(texts, CHUNK):

@@ -44,6 +44,16 @@ class Project:
             raise ConfigError(f"{root} is not a project", f"make one with: alloop init {root} --data FILE")
         return cls(root, Store.open(root / DATABASE))
 
+    @classmethod
+    @contextmanager
+    def opened(cls, root: Path) -> "Iterator[Project]":
+        """The project, and its database closed afterwards: for processes that stay, and for their threads."""
+        project = cls.open(root)
+        try:
+            yield project
+        finally:
+            project.store.close()
+
     @property
     def config(self) -> Config:
         """The config as the file has it now; a round keeps its own snapshot."""

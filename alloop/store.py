@@ -456,6 +456,15 @@ class Store:
         rows = self._sql("SELECT name, result FROM steps WHERE round = ? ORDER BY rowid", (number,))
         return {name: json.loads(result) for name, result in rows}
 
+    def newest_directory(self, name: str) -> tuple[int, str] | None:
+        """The last round whose step of that name left a directory, and the directory."""
+        row = self._sql(
+            "SELECT round, json_extract(result, '$.directory') AS directory FROM steps"
+            " WHERE name = ? AND directory IS NOT NULL ORDER BY round DESC LIMIT 1",
+            (name,),
+        ).fetchone()
+        return row and (int(row[0]), str(row[1]))
+
     def step_seconds(self, number: int) -> dict[str, float]:
         """How long each finished step of a round took."""
         rows = self._sql("SELECT name, started_at, finished_at FROM steps WHERE round = ? ORDER BY rowid", (number,))
@@ -505,6 +514,10 @@ class Store:
     def asked_ids(self) -> set[str]:
         """The texts that have a task, answered or open."""
         return {row[0] for row in self._sql("SELECT DISTINCT text_id FROM tasks WHERE withdrawn_at IS NULL")}
+
+    def open_to_suggestions(self, keys: Sequence[str]) -> set[str]:
+        """Which of these tasks are recorded here as not blind."""
+        return {row[0] for row in self._by_ids("SELECT key FROM tasks WHERE blind = 0 AND key IN", keys)}
 
     def asked_since(self, round_number: int) -> set[str]:
         """The texts with a task of this round or a later one."""

@@ -13,7 +13,7 @@ import alloop
 PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
-    {"errors", "records", "seeds", "files", "progress", "hints"},
+    {"errors", "records", "seeds", "files", "hints", "progress"},
     {"registry", "config", "metrics", "ingest", "exporting", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
@@ -22,11 +22,13 @@ LAYERS = (
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures"},
-    {"outgoing", "doctor", "watching"},
+    {"outgoing", "doctor", "suggesting", "watching"},
+    {"serving"},
     {"cli", "alloop"},
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
 LATE = {"torch", "transformers", "peft", "accelerate", "nlpaug", "modAL", "sklearn", "scipy", "datasets", "matplotlib"}
+LATE |= {"starlette", "uvicorn", "label_studio_sdk"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

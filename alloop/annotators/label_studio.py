@@ -30,6 +30,7 @@ from xml.etree import ElementTree
 
 from alloop import studio
 from alloop.annotators import Desk, Pulled
+from alloop.annotators._live import Connection, connect
 from alloop.annotators._session import hotkeys
 from alloop.errors import ConfigError, RemoteError
 from alloop.files import fingerprint, write_whole
@@ -147,6 +148,12 @@ class LabelStudio:
         """The page of the project, in the browser."""
         known = _remembered(desk)
         return f"{known['url']}/projects/{known['id']}/data" if known else None
+
+    def connect(self, url: str, desk: Desk) -> Connection:
+        """Makes the address of `alloop serve` the one that Label Studio asks for suggestions while people label."""
+        server = self.server()
+        project = self._project(server, desk)
+        return server.read(lambda c, o: connect(c, project.id, url, o))
 
     def server(self) -> "Server":
         """The server with our key to it. Raises ConfigError where there is none, RemoteError for a wrong key."""

@@ -1,0 +1,153 @@
+"""Live suggestions in a real Label Studio: connected once, shown to annotators, hinting when they answer."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from label_studio_sdk import LabelStudio
+
+from alloop.annotators._live import TITLE, connect
+from alloop.errors import AlloopError
+from alloop.hints import hinted_at
+from alloop.project import Project
+from alloop.rounds import run_round
+from alloop.serving import listen, make_server
+from alloop.suggesting import Suggester
+from tests.label_studio.server import StudioServer
+from tests.test_serving import BUS, CAT, CONFIG, choices
+
+Make = Callable[..., Project]
+
+pytestmark = pytest.mark.slow
+HUMAN = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["vehicle"]}}]
+
+
+@pytest.fixture
+def trained(make_project: Make) -> Project:
+    """A project of two rounds whose annotators see suggestions."""
+    project = make_project("p", more='suggest = "all"')
+    for _ in range(2):
+        run_round(project)
+    return project
+
+
+@contextmanager
+def served(project: Project) -> Iterator[str]:
+    """`alloop serve` in a thread; its address."""
+    with listen("127.0.0.1", 0) as listener:
+        server = make_server(Suggester(project.root), lambda words: None)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+class Remote:
+    """A project in Label Studio, and the requests that its pages make."""
+
+    def __init__(self, server: StudioServer) -> None:
+        self.http = httpx.Client(base_url=server.url, headers={"Authorization": f"Token {server.token}"}, timeout=60)
+        self.client = LabelStudio(base_url=server.url, api_key=server.token, httpx_client=self.http)
+        self.id: int = self.client.projects.create(title="live", label_config=CONFIG).id
+
+    def ask(self, *data: dict[str, Any]) -> list[int]:
+        found = self.client.projects.import_tasks(
+            self.id, request=[{"data": one} for one in data], return_task_ids=True
+        )
+        assert found.task_ids
+        return list(found.task_ids)
+
+    def next_task(self) -> dict[str, Any]:
+        answer = self.http.get(f"/api/projects/{self.id}/next")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def submit(self, task: int) -> None:
+        assert self.http.post(f"/api/tasks/{task}/annotations/", json={"result": HUMAN}).status_code == 201
+
+    def connected(self) -> list[tuple[str | None, str, str]]:
+        return [(one.title, one.url, str(one.state)) for one in self.client.ml.list(project=self.id)]
+
+    def webhooks(self) -> list[tuple[str, bool | None]]:
+        return [(one.url, one.send_payload) for one in self.client.webhooks.list(project=str(self.id))]
+
+
+@pytest.fixture
+def remote(studio_server: StudioServer) -> Iterator[Remote]:
+    """A new project on the server."""
+    remote = Remote(studio_server)
+    yield remote
+    remote.http.close()
+
+
+def test_connecting_again_changes_nothing_and_another_address_replaces_the_first(
+    trained: Project, remote: Remote
+) -> None:
+    with served(trained) as first, served(trained) as second:
+        made = connect(remote.client, remote.id, first)
+        again = connect(remote.client, remote.id, first + "/")
+        assert (made.is_new, again.is_new, again.backend) == (True, False, made.backend)
+        assert remote.connected() == [(TITLE, first, "CO")]
+        assert remote.webhooks() == [(f"{first}/webhook", False)]
+
+        remote.client.webhooks.create(project=remote.id, url=f"{first}/webhook")
+        remote.client.webhooks.create(project=remote.id, url="http://127.0.0.1:1/of-somebody-else")
+        assert connect(remote.client, remote.id, second).is_new
+        assert remote.connected() == [(TITLE, second, "CO")]
+        assert sorted(remote.webhooks()) == sorted(
+            [("http://127.0.0.1:1/of-somebody-else", True), (f"{second}/webhook", False)]
+        )
+    with pytest.raises(AlloopError, match=r"gets no answer from http://127\.0\.0\.1:1"):
+        connect(remote.client, remote.id, "http://127.0.0.1:1")
+    assert [url for _, url, _ in remote.connected()] == [second]
+
+
+def test_a_model_added_in_the_browser_is_taken_over_and_another_one_is_left_alone(
+    trained: Project, remote: Remote
+) -> None:
+    with served(trained) as ours, served(trained) as theirs:
+        by_hand = remote.client.ml.create(project=remote.id, url=ours, title="by hand")
+        assert connect(remote.client, remote.id, ours).backend == by_hand.id
+        assert remote.connected() == [(TITLE, ours, "CO")]
+        assert remote.client.projects.get(remote.id).model_version == TITLE
+
+        remote.client.ml.delete(by_hand.id)
+        remote.client.ml.create(project=remote.id, url=theirs, title="theirs")
+        with pytest.raises(AlloopError, match="has the model 'theirs'"):
+            connect(remote.client, remote.id, ours)
+        assert remote.connected() == [("theirs", theirs, "CO")]
+
+
+def test_who_opens_a_task_sees_the_newest_model_and_who_answers_leaves_a_hint(trained: Project, remote: Remote) -> None:
+    store = trained.store
+    blind = next(pick.text_id for pick in store.picks(2) if pick.probability is not None)
+    tasks = remote.ask({"text": CAT}, {"text": CAT, "alloop_key": f"{store.uid}:{blind}:1"}, {"text": BUS})
+    inbox = trained.root / "inbox"
+    with served(trained) as url:
+        connect(remote.client, remote.id, url)
+        before = hinted_at(inbox)
+        seen = []
+        for number, task in enumerate(tasks):
+            if number == 2:
+                run_round(trained)
+            found = remote.next_task()
+            assert found["id"] == task
+            seen.append((choices(found["predictions"]), {one["model_version"] for one in found["predictions"]}))
+            remote.submit(task)
+    assert seen[0] == ([["animal"]], {"round-0002"})
+    assert seen[1][0] == [[]]
+    assert seen[2] == ([["vehicle"]], {"round-0003"})
+    assert hinted_at(inbox) != before
+
+
+def test_annotators_go_on_while_nothing_is_served(trained: Project, remote: Remote) -> None:
+    (task,) = remote.ask({"text": CAT})
+    with served(trained) as url:
+        connect(remote.client, remote.id, url)
+    assert remote.next_task()["predictions"] == []
+    remote.submit(task)
