@@ -21,7 +21,7 @@ LAYERS = (
     {"checks", "project", "shelf"},
     {"steps"},
     {"reports"},
-    {"rounds", "intake", "predicting", "figures"},
+    {"rounds", "intake", "predicting", "figures", "adapting"},
     {"outgoing", "doctor"},
     {"cli", "alloop"},
 )
