@@ -128,11 +128,14 @@ class Project:
         return executors.build(config.run.executor, **config.options_of(config.run.executor))
 
     def tuner(self, config: Config) -> TunerSpec:
-        """The configured tuner, ready to be built anywhere: a base in the project's directory has its whole path.
+        """The configured tuner, ready to be built."""
+        return self.located(tuner_spec(config))
 
-        Fingerprints take `tuner_spec(config)` instead, which stays the same when the project moves.
+    def located(self, spec: TunerSpec) -> TunerSpec:
+        """A tuner that can be built whatever the current directory is: the project's own base has its whole path.
+
+        Fingerprints take the spec as it was, which stays the same when the project moves.
         """
-        spec = tuner_spec(config)
         own = self.own_base(str(spec.options.get("base", "")))
         return spec if own is None else TunerSpec(spec.name, {**spec.options, "base": str(own)})
 

@@ -171,6 +171,7 @@ def test_the_next_rounds_start_from_it_wherever_the_project_is(
     (model,) = Path("p/rounds/0002").glob("train-*")
     assert json.loads((model / "model.json").read_text())["base_fingerprint"] == fingerprint
 
+    done("compare", "p", "--tuner", "features", "--folds", 2)
     said = done("predict", "p", "-", stdin="the cat sleeps here\n").out
     done("export", "p", "--project", "p.tar.gz")
     done("export", "p", "--model", "model")

@@ -21,12 +21,25 @@ LAYERS = (
     {"checks", "project", "shelf"},
     {"steps"},
     {"reports"},
-    {"rounds", "intake", "predicting", "figures", "adapting"},
-    {"outgoing", "doctor"},
+    {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation"},
+    {"outgoing", "doctor", "comparing"},
+    {"searching"},
     {"cli", "alloop"},
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
-LATE = {"torch", "transformers", "peft", "accelerate", "nlpaug", "modAL", "sklearn", "scipy", "datasets", "matplotlib"}
+LATE = {
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "nlpaug",
+    "modAL",
+    "sklearn",
+    "scipy",
+    "datasets",
+    "matplotlib",
+    "optuna",
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

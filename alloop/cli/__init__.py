@@ -71,4 +71,4 @@ def _options(
 
 
 # isort: off
-from alloop.cli import texts, loop, results, adapting, checking  # noqa: E402, F401  the commands, in the order of --help
+from alloop.cli import texts, loop, results, choosing, checking  # noqa: E402, F401  the commands, in the order of --help

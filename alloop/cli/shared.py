@@ -103,8 +103,12 @@ def say_intake(done: "Intake") -> None:
 
 
 def say_step(number: int, step: str) -> None:
+    say_progress(f"round {number}: {step}")
+
+
+def say_progress(words: str) -> None:
     if sys.stderr.isatty():  # one line that the outcome replaces
-        print(f"\r\033[Kround {number}: {step}…", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{words}…", end="", file=sys.stderr, flush=True)
 
 
 def say_outcome(project: "Project", outcome: "Outcome") -> None:

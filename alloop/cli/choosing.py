@@ -1,11 +1,11 @@
-"""Adapt the base to the project's texts: adapt."""
+"""What suits these texts and labels: adapt, compare, tune."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from alloop.cli.shared import AsJson, Dir, app, open_to_run, say, say_next, show
+from alloop.cli.shared import AsJson, Dir, app, clear_line, open_project, open_to_run, say, say_next, say_progress, show
 
 
 @app.command()
@@ -19,6 +19,7 @@ def adapt(
 ) -> None:
     """Let the base model read the unlabelled texts first, for the next rounds to start from."""
     from alloop import adapting
+    from alloop.reports import command
 
     def on_start(base: str, texts: int, held_back: int) -> None:
         say(f"Adapting {base} to {texts:,} pool texts, {held_back:,} held back; about {minutes:g} minutes at most.")
@@ -43,7 +44,8 @@ def adapt(
         row = project.store.unfinished_round()
         if row is not None and project.store.step_results(row.number):
             say(f"Round {row.number} is open and keeps its base; the next one starts from this.")
-        say("note: lower perplexity is no promise of a better classifier; the curve will tell.")
+        again = command("compare", project.root)
+        say(f"note: that promises no better classifier; whether it is one says, before and after: {again}")
     elif not found.has_helped:
         say("The perplexity did not fall, so model.base stays as it is.")
     else:
@@ -51,3 +53,42 @@ def adapt(
     say_next(project)
     if as_json:
         show({"adapted": found.base, "used": found.is_used, "new": found.is_new, **about})
+
+
+@app.command()
+def compare(
+    directory: Dir = Path(),
+    tuner: Annotated[
+        list[str] | None, typer.Option(help="A tuner; may be repeated.", show_default="tfidf, features, lora")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the labels, each judged by a model of the others.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Compare tuners on your own labels, by cross-validation."""
+    from alloop import comparing
+
+    project = open_project(directory)
+    found = comparing.compare(project, tuner or comparing.TUNERS, folds, on_fold=say_progress)
+    clear_line()
+    show(found) if as_json else print(comparing.as_text(found))
+    for words in comparing.words(found):
+        say(words)
+
+
+@app.command()
+def tune(
+    directory: Dir = Path(),
+    trials: Annotated[int, typer.Option(min=2, help="Settings to try, the configured ones among them.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0, help="Begin no trial after so many.")] = 30.0,
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the labels, each judged by a model of the others.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Search the tuner's options on your own labels, and keep the best in alloop.toml."""
+    from alloop import searching
+
+    project = open_project(directory)
+    found = searching.tune(project, trials, minutes, folds, on_start=say, on_fold=say_progress)
+    clear_line()
+    show(found) if as_json else print(searching.as_text(found))
+    for words in searching.words(found, directory):
+        say(words)
