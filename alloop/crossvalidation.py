@@ -181,7 +181,7 @@ def run_fold(project: Project, split: Split, spec: TunerSpec, fold: int, also: S
     "decided" has for each row of `split.judged_in(fold)` the columns of its labels. `also` are texts predicted for the
     sake of the time it takes.
     """
-    executor = project.executor(split.config)
+    executor, spec = project.executor(split.config), project.located(spec)
     rows, job = split.judged_in(fold), split.fit_job(fold)
     with project.scratch("fit") as fit, project.scratch("judge") as judge:
         write_fit(fit, spec, job)

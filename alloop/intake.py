@@ -105,6 +105,9 @@ def create(
     if not files:
         raise ConfigError("no texts were given", f"{command('init', root)} --data FILE")
     test = test or (_resolved(beside, one) if (one := _get(document, "evaluate", "test", None)) else None)
+    base = _get(document, "model", "base", "")
+    if not has_config and base not in ("", "minilm") and (beside / base).is_dir():
+        _set(document, "model", "base", _relative(root, str(beside / base)))  # one in the other project's directory
     _set(document, "task", "kind", kind)
     _set(document, "data", "text", list(text) or None)
     _set(document, "data", "label", label)

@@ -21,7 +21,7 @@ LAYERS = (
     {"checks", "project", "shelf"},
     {"steps"},
     {"reports"},
-    {"rounds", "intake", "predicting", "figures", "crossvalidation"},
+    {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation"},
     {"outgoing", "doctor", "suggesting", "watching", "comparing"},
     {"serving", "searching"},
     {"cli", "alloop"},

@@ -26,9 +26,9 @@ def do(context: Context) -> dict[str, Any]:
     if len(seen_labels(resolved)) < 2:
         return {"skipped": "fewer than two different labels so far"}
     fit = _fit_job(context, resolved)
-    spec = tuner_spec(context.config)
+    named, spec = tuner_spec(context.config), context.project.tuner(context.config)
     described = dataclasses.asdict(fit) | {"init": fit.init and fit.init.name}
-    ingredients = {"fit": described, "tuner": spec.name, "options": dict(spec.options)}
+    ingredients = {"fit": described, "tuner": named.name, "options": dict(named.options)}
     directory = publish(
         context.directory("train", ingredients), lambda out: context.run_job(lambda job: write_fit(job, spec, fit), out)
     )
