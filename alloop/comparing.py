@@ -1,11 +1,12 @@
 """Compare tuners on the project's own labels: the same folds for each, so that their differences mean something."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from statistics import median
 from typing import Any
 
-from alloop.crossvalidation import Split, finished, record, run_fold, spec_of, split, together
+from alloop.crossvalidation import Split, record, run_fold, spec_of, split, together
 from alloop.figures import table
 from alloop.files import fingerprint
 from alloop.project import CONFIG, Project, check_plugins
@@ -30,10 +31,10 @@ def compare(
     parts = split(project, folds)
     specs = [spec_of(parts.config, name) for name in dict.fromkeys(names)]
     jobs = [(spec, fold, _key(parts, spec, fold)) for spec in specs for fold in range(folds)]
-    if not {key for _, _, key in jobs} <= finished(project, "compare").keys():
+    if not {key for _, _, key in jobs} <= _finished(project).keys():
         with project.lock("alloop compare"):
             _run_missing(project, parts, jobs, on_fold)
-    done = finished(project, "compare")
+    done = _finished(project)
     results = {spec.name: [done[_key(parts, spec, fold)] for fold in range(folds)] for spec in specs}
     return _found(parts, specs, results)
 
@@ -46,13 +47,17 @@ def _run_missing(
     project: Project, parts: Split, jobs: Sequence[tuple[TunerSpec, int, str]], on_fold: Callable[[str], None]
 ) -> None:
     also = _more_texts(project, parts)
-    done = finished(project, "compare")
+    done = _finished(project)
     for spec, fold, key in jobs:
         if key not in done:
             on_fold(f"{spec.name}: fold {fold + 1} of {parts.folds}")
             about = {"tuner": spec.name, "options": dict(spec.options), "fold": fold, "folds": parts.folds}
             config = {"key": key, **about, "labels": len(parts.texts)}
-            record(project, "compare", config, lambda spec=spec, fold=fold: run_fold(project, parts, spec, fold, also))  # type: ignore[misc]
+            record(project, "compare", config, partial(run_fold, project, parts, spec, fold, also))
+
+
+def _finished(project: Project) -> dict[str, Any]:
+    return {job.config["key"]: job.result for job in project.store.jobs("compare") if job.result is not None}
 
 
 def _more_texts(project: Project, parts: Split) -> list[str]:

@@ -217,11 +217,6 @@ def together(split: Split, results: Sequence[Mapping[str, Any]]) -> tuple[list[l
     return decided, loss / len(decided)
 
 
-def finished(project: Project, kind: str) -> dict[str, dict[str, Any]]:
-    """The results of finished jobs by their key."""
-    return {job.config["key"]: job.result for job in project.store.jobs(kind) if job.result is not None}
-
-
 def record(project: Project, kind: str, config: Mapping[str, Any], do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Do a job and write down when it started, when it was finished and what came of it."""
     with project.store.transaction():
