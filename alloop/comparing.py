@@ -89,6 +89,7 @@ def _found(
         "metric": parts.headline,
         "labels": len(parts.texts),
         "folds": parts.folds,
+        "left_out": parts.left_out,
         "tuners": sorted(rows, key=lambda row: (row["tuner"] != best, -row["value"])),
     }
 
@@ -127,10 +128,15 @@ def as_text(found: Mapping[str, Any]) -> str:
 def words(found: Mapping[str, Any]) -> list[str]:
     """What the table leaves open, in sentences."""
     best, *rest = found["tuners"]
-    equal = [one["tuner"] for one in rest if one["difference"]["high"] >= 0]
-    if not equal:
-        return []
-    return [f"These labels cannot tell {' and '.join(equal)} from {best['tuner']}: the difference may be none."]
+    said = left_out_words(found)
+    if equal := [one["tuner"] for one in rest if one["difference"]["high"] >= 0]:
+        said.append(f"These labels cannot tell {' and '.join(equal)} from {best['tuner']}: the difference may be none.")
+    return said
+
+
+def left_out_words(found: Mapping[str, Any]) -> list[str]:
+    """How these models differ from those of the project's rounds."""
+    return [f"note: trained without {' and '.join(found['left_out'])}; rounds have them."] if found["left_out"] else []
 
 
 def difference_words(difference: Mapping[str, Any]) -> str:

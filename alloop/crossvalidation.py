@@ -61,6 +61,12 @@ class Split:
         """The name of the metric that decides."""
         return "accuracy" if self.config.task.kind == "single" else "f1_micro"
 
+    @property
+    def left_out(self) -> list[str]:
+        """What this project's rounds train with and cross-validation does not, in words."""
+        variants = ["variants"] if self.config.augment.use else []
+        return variants + (["a warm start"] if self.config.model.warm_start else [])
+
     def judged_in(self, fold: int) -> list[int]:
         """The rows of the texts that a fold judges."""
         return [row for row, one in enumerate(self.fold) if one == fold]

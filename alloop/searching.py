@@ -16,7 +16,7 @@ from typing import Any
 import tomlkit.items
 
 from alloop import config as configs
-from alloop.comparing import difference_words
+from alloop.comparing import difference_words, left_out_words
 from alloop.crossvalidation import Split, record, run_fold, split, together
 from alloop.errors import AlloopError, ConfigError
 from alloop.figures import table
@@ -225,6 +225,7 @@ def _found(search: _Search, history: Sequence[Trial], asked: int) -> dict[str, A
         "metric": search.parts.headline,
         "labels": len(search.parts.texts),
         "folds": search.parts.folds,
+        "left_out": search.parts.left_out,
         "trials": [{key: one[key] for key in shown if key in one} for one in history],
         "asked": asked,
         "before": before["trial"],
@@ -252,7 +253,7 @@ def _write(project: Project, spec: TunerSpec, options: Options, comment: str) ->
         raise ConfigError(
             f"{path} was edited meanwhile: it has another tuner or other options than were searched", by_hand
         )
-    after = with_options(path.read_text(encoding="utf-8"), spec.name, options, comment)
+    after = with_options(path.read_bytes().decode(), spec.name, options, comment)
     wanted = config.model_dump()
     wanted["options"][spec.name] = {**config.options_of(spec.name), **options}
     if configs.parse(after, str(path)).model_dump() != wanted:
@@ -307,7 +308,7 @@ def words(found: Mapping[str, Any], root: Path) -> list[str]:
     best, before = found["trials"][found["best"]], found["trials"][found["before"]]
     done = len(found["trials"])
     failed = sum("failed" in one for one in found["trials"])
-    said = []
+    said = left_out_words(found)
     if failed:
         said.append(f"note: {failed} of {done} trials failed; --json says why.")
     if done < found["asked"]:

@@ -318,6 +318,7 @@ def test_a_worse_log_loss_is_told() -> None:
     found = {
         "tuner": "tfidf",
         "asked": 2,
+        "left_out": [],
         "trials": [{"value": 0.8, "log_loss": 0.4, **one}, {"value": 0.9, "log_loss": 0.6, **one}],
         "before": 0,
         "best": 1,
