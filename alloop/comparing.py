@@ -1,11 +1,12 @@
 """Compare tuners on the project's own labels: the same folds for each, so that their differences mean something."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from statistics import median
 from typing import Any
 
-from alloop.crossvalidation import Split, finished, record, run_fold, spec_of, split, together
+from alloop.crossvalidation import Split, record, run_fold, spec_of, split, together
 from alloop.figures import table
 from alloop.files import fingerprint
 from alloop.project import CONFIG, Project, check_plugins
@@ -30,10 +31,10 @@ def compare(
     parts = split(project, folds)
     specs = [spec_of(parts.config, name) for name in dict.fromkeys(names)]
     jobs = [(spec, fold, _key(parts, spec, fold)) for spec in specs for fold in range(folds)]
-    if not {key for _, _, key in jobs} <= finished(project, "compare").keys():
+    if not {key for _, _, key in jobs} <= _finished(project).keys():
         with project.lock("alloop compare"):
             _run_missing(project, parts, jobs, on_fold)
-    done = finished(project, "compare")
+    done = _finished(project)
     results = {spec.name: [done[_key(parts, spec, fold)] for fold in range(folds)] for spec in specs}
     return _found(parts, specs, results)
 
@@ -46,13 +47,17 @@ def _run_missing(
     project: Project, parts: Split, jobs: Sequence[tuple[TunerSpec, int, str]], on_fold: Callable[[str], None]
 ) -> None:
     also = _more_texts(project, parts)
-    done = finished(project, "compare")
+    done = _finished(project)
     for spec, fold, key in jobs:
         if key not in done:
             on_fold(f"{spec.name}: fold {fold + 1} of {parts.folds}")
             about = {"tuner": spec.name, "options": dict(spec.options), "fold": fold, "folds": parts.folds}
             config = {"key": key, **about, "labels": len(parts.texts)}
-            record(project, "compare", config, lambda spec=spec, fold=fold: run_fold(project, parts, spec, fold, also))  # type: ignore[misc]
+            record(project, "compare", config, partial(run_fold, project, parts, spec, fold, also))
+
+
+def _finished(project: Project) -> dict[str, Any]:
+    return {job.config["key"]: job.result for job in project.store.jobs("compare") if job.result is not None}
 
 
 def _more_texts(project: Project, parts: Split) -> list[str]:
@@ -84,6 +89,7 @@ def _found(
         "metric": parts.headline,
         "labels": len(parts.texts),
         "folds": parts.folds,
+        "left_out": parts.left_out,
         "tuners": sorted(rows, key=lambda row: (row["tuner"] != best, -row["value"])),
     }
 
@@ -122,10 +128,15 @@ def as_text(found: Mapping[str, Any]) -> str:
 def words(found: Mapping[str, Any]) -> list[str]:
     """What the table leaves open, in sentences."""
     best, *rest = found["tuners"]
-    equal = [one["tuner"] for one in rest if one["difference"]["high"] >= 0]
-    if not equal:
-        return []
-    return [f"These labels cannot tell {' and '.join(equal)} from {best['tuner']}: the difference may be none."]
+    said = left_out_words(found)
+    if equal := [one["tuner"] for one in rest if one["difference"]["high"] >= 0]:
+        said.append(f"These labels cannot tell {' and '.join(equal)} from {best['tuner']}: the difference may be none.")
+    return said
+
+
+def left_out_words(found: Mapping[str, Any]) -> list[str]:
+    """How these models differ from those of the project's rounds."""
+    return [f"note: trained without {' and '.join(found['left_out'])}; rounds have them."] if found["left_out"] else []
 
 
 def difference_words(difference: Mapping[str, Any]) -> str:

@@ -61,6 +61,12 @@ class Split:
         """The name of the metric that decides."""
         return "accuracy" if self.config.task.kind == "single" else "f1_micro"
 
+    @property
+    def left_out(self) -> list[str]:
+        """What this project's rounds train with and cross-validation does not, in words."""
+        variants = ["variants"] if self.config.augment.use else []
+        return variants + (["a warm start"] if self.config.model.warm_start else [])
+
     def judged_in(self, fold: int) -> list[int]:
         """The rows of the texts that a fold judges."""
         return [row for row, one in enumerate(self.fold) if one == fold]
@@ -215,11 +221,6 @@ def together(split: Split, results: Sequence[Mapping[str, Any]]) -> tuple[list[l
         for row, columns in zip(rows, result["decided"], strict=True):
             decided[row] = columns
     return decided, loss / len(decided)
-
-
-def finished(project: Project, kind: str) -> dict[str, dict[str, Any]]:
-    """The results of finished jobs by their key."""
-    return {job.config["key"]: job.result for job in project.store.jobs(kind) if job.result is not None}
 
 
 def record(project: Project, kind: str, config: Mapping[str, Any], do: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from typing import Any
 import tomlkit.items
 
 from alloop import config as configs
-from alloop.comparing import difference_words
-from alloop.crossvalidation import Split, finished, record, run_fold, split, together
+from alloop.comparing import difference_words, left_out_words
+from alloop.crossvalidation import Split, record, run_fold, split, together
 from alloop.errors import AlloopError, ConfigError
 from alloop.figures import table
 from alloop.files import fingerprint, write_whole
@@ -30,6 +30,7 @@ from alloop.work import TunerSpec
 
 AT_RANDOM = 5  # trials after the configured one, before there is anything to go by
 SHOWN, WIDTH = 5, 120  # trials in the table, and its characters
+RESULT = ("failed", "value", "low", "high", "log_loss", "decided")
 MARK = "# alloop tune, "
 
 Options = dict[str, Any]
@@ -77,16 +78,13 @@ def tune(
         check_plugins(project.config, project.root / CONFIG)
         parts = split(project, folds)
         search = _Search(project, parts, tuner_spec(parts.config))
+        history = search.history()
         on_start(
             f"Tuning {search.spec.name} on {len(parts.texts):,} labels: {trials} trials of {folds} folds,"
-            f" no new one after {minutes:g} minutes."
+            f"{f' of which {len(history)} are done,' if history else ''} no new one after {minutes:g} minutes."
         )
-        history = search.history()
         stop = time.monotonic() + 60 * minutes
-        while search.today not in (one["options"] for one in history) or len(history) < trials:
-            is_new = search.today in (one["options"] for one in history)
-            if is_new and time.monotonic() >= stop:
-                break
+        while search.configured(history) is None or (len(history) < trials and time.monotonic() < stop):
             history.append(search.run_trial(history, on_fold))
         found = _found(search, history, trials)
         if found["changed"]:
@@ -118,23 +116,26 @@ class _Search:
         jobs = [job for job in self.project.store.jobs("tune") if job.result and job.config["search"] == self.key]
         return [{**job.config, **(job.result or {}), "seconds": job.seconds} for job in jobs]
 
+    def configured(self, history: Sequence[Trial]) -> Trial | None:
+        """The trial of today's options, None where they are still to be tried."""
+        return next((one for one in history if one["options"] == self.today and "failed" not in one), None)
+
     def run_trial(self, history: Sequence[Trial], on_fold: Tell) -> Trial:
-        """The next trial, recorded: today's options if they were not tried yet, or what promises most."""
-        number, tried = len(history), [one["options"] for one in history]
-        is_today = self.today not in tried
+        """The next trial, recorded: today's options if they are still to be tried, or else what promises most."""
+        number, is_today = len(history), self.configured(history) is None
         if is_today:
-            options = self.today
+            options, known = self.today, None
         else:
+            tried = [one["options"] for one in history]
             axes = [_axis(self.spec, names, allowed, tried) for names, allowed in self.space.items()]
             options = _propose(axes, history, seed_for(self.parts.config.round.seed, number, "tune"))
-        key = fingerprint([self.key, options])
-        known = finished(self.project, "tune").get(key)
+            known = next((one for one in history if one["options"] == options), None)
         best = max((one["value"] for one in history if "value" in one), default=None)
         words = f"trial {number + 1}" + ("" if best is None else f" (best so far {best:.3f})")
 
         def judge() -> dict[str, Any]:
             if known is not None:  # it proposes the same options again when there is little to choose from
-                return known
+                return {key: known[key] for key in RESULT if key in known}
             try:
                 return self._judge(options, lambda fold: on_fold(f"{words}: {fold}"))
             except AlloopError as error:
@@ -142,7 +143,7 @@ class _Search:
                     raise
                 return {"failed": error.message}  # such as by a learning rate that is too high
 
-        about = {"key": key, "search": self.key, "trial": number, "tuner": self.spec.name, "options": options}
+        about = {"search": self.key, "trial": number, "tuner": self.spec.name, "options": options}
         config = {**about, "folds": self.parts.folds, "labels": len(self.parts.texts)}
         started = time.monotonic()
         result = record(self.project, "tune", config, judge)
@@ -215,14 +216,16 @@ def _goodness(trial: Trial) -> tuple[float, float]:
 
 
 def _found(search: _Search, history: Sequence[Trial], asked: int) -> dict[str, Any]:
-    before = next(one for one in history if one["options"] == search.today)
+    before = search.configured(history)
+    assert before is not None
     best = max(history, key=lambda one: (*_goodness(one), one is before, -one["trial"]))
-    shown = ("trial", "options", "value", "low", "high", "log_loss", "failed", "seconds")
+    shown = ("trial", "options", *RESULT[:-1], "seconds")
     return {
         "tuner": search.spec.name,
         "metric": search.parts.headline,
         "labels": len(search.parts.texts),
         "folds": search.parts.folds,
+        "left_out": search.parts.left_out,
         "trials": [{key: one[key] for key in shown if key in one} for one in history],
         "asked": asked,
         "before": before["trial"],
@@ -250,7 +253,7 @@ def _write(project: Project, spec: TunerSpec, options: Options, comment: str) ->
         raise ConfigError(
             f"{path} was edited meanwhile: it has another tuner or other options than were searched", by_hand
         )
-    after = with_options(path.read_text(encoding="utf-8"), spec.name, options, comment)
+    after = with_options(path.read_bytes().decode(), spec.name, options, comment)
     wanted = config.model_dump()
     wanted["options"][spec.name] = {**config.options_of(spec.name), **options}
     if configs.parse(after, str(path)).model_dump() != wanted:
@@ -302,9 +305,10 @@ def as_text(found: Mapping[str, Any]) -> str:
 
 def words(found: Mapping[str, Any], root: Path) -> list[str]:
     """What came of it, in sentences."""
+    best, before = found["trials"][found["best"]], found["trials"][found["before"]]
     done = len(found["trials"])
     failed = sum("failed" in one for one in found["trials"])
-    said = []
+    said = left_out_words(found)
     if failed:
         said.append(f"note: {failed} of {done} trials failed; --json says why.")
     if done < found["asked"]:
@@ -315,6 +319,8 @@ def words(found: Mapping[str, Any], root: Path) -> list[str]:
         f"The best differs by {difference_words(found['difference'])} from what was configured. The best of {done}"
         " trials is partly lucky: expect less of a difference on new texts."
     )
+    if (after := best["log_loss"]) > (then := before["log_loss"]):
+        said.append(f"note: log loss is worse, {after:.3f} against {then:.3f}: trust its probabilities less.")
     said.append(f"Wrote [options.{found['tuner']}] into {root / CONFIG}.")
     if found["open_round"] is not None:
         said.append(f"Round {found['open_round']} is open and keeps its settings; the next one takes these.")

@@ -78,6 +78,13 @@ def test_no_model_is_judged_by_a_text_it_has_seen_or_trained_on_a_test_text(proj
     assert len(split.texts) == 24
 
 
+def test_what_rounds_have_besides_is_named(project: Project) -> None:
+    assert crossvalidation.split(project, 2).left_out == []
+    more = '[augment]\nuse = ["swap-words"]\n[annotate]'
+    change(project.root / "alloop.toml", {"[annotate]": more, 'tuner = "tfidf"': 'tuner = "tfidf"\nwarm_start = true'})
+    assert crossvalidation.split(project, 2).left_out == ["variants", "a warm start"]
+
+
 def test_labels_are_those_of_the_last_pull(project: Project) -> None:
     resolved = project.store.resolved(2, "pool")
     assert list(crossvalidation.split(project, 2).resolved) == resolved

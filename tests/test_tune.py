@@ -4,15 +4,17 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alloop import searching
 from alloop.config import parse
+from alloop.errors import ModelError
 from alloop.executors import inline
-from alloop.project import Project
+from alloop.project import Project, tuner_spec
 from alloop.rounds import run_round
-from alloop.searching import with_options
+from alloop.searching import _space, with_options
 from alloop.tuning import Choice, tuners
 from alloop.work import run_job
 from tests.command import alloop, change, done
@@ -150,8 +152,6 @@ def test_when_the_time_is_up_no_trial_begins_but_the_configured_one(project: Pro
 
 
 def test_a_trial_that_fails_is_recorded_and_never_the_best(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alloop.errors import ModelError
-
     def run(job: Path) -> None:
         options = json.loads((job / "job.json").read_text())["options"]
         if options["strength"] > 1e-6:
@@ -167,9 +167,27 @@ def test_a_trial_that_fails_is_recorded_and_never_the_best(project: Project, mon
     assert "note: 7 of 8 trials failed" in ran.err
 
 
-def test_configured_options_that_fail_stop_the_search(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alloop.errors import ModelError
+def test_options_that_failed_are_tried_again_once_they_are_configured(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(job: Path) -> None:
+        if json.loads((job / "job.json").read_text())["options"]["strength"] > 1e-6:
+            raise ModelError("training failed: the loss is nan")
+        run_job(job)
 
+    monkeypatch.setattr(inline, "run_job", run)
+    found = json.loads(done("tune", project.root, "--trials", "2", "--json").out)
+    failed = found["trials"][1]["options"]
+    change(project.root / "alloop.toml", {"strength = 1e-6": f"strength = {failed['strength']}"})
+    change(project.root / "alloop.toml", {'class_weights = "none"': f'class_weights = "{failed["class_weights"]}"'})
+    assert "training failed" in alloop("tune", project.root, "--trials", "2").err
+    monkeypatch.setattr(inline, "run_job", run_job)
+    found = json.loads(done("tune", project.root, "--trials", "2", "--json").out)
+    assert [one["trial"] for one in found["trials"]] == [0, 1, 2]
+    assert found["before"] == 2
+
+
+def test_configured_options_that_fail_stop_the_search(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(job: Path) -> None:
         raise ModelError("the base is missing", "bring it back")
 
@@ -248,9 +266,6 @@ def test_what_a_tuner_lets_search_are_options_of_its_own_and_hold_the_defaults(n
 def test_a_warm_start_keeps_the_shape_of_the_model(make_project: Make) -> None:
     project = _labelled(make_project, "warm")
     change(project.root / "alloop.toml", {'tuner = "tfidf"': 'tuner = "lora"\nwarm_start = true'})
-    from alloop.project import tuner_spec
-    from alloop.searching import _space
-
     spec = tuner_spec(project.config)
     assert ("rank", "alpha") in _space(spec, warm_start=False)
     assert ("rank", "alpha") not in _space(spec, warm_start=True)
@@ -282,7 +297,10 @@ def test_options_find_their_place_in_any_config(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_lora_is_tuned(make_project: Make) -> None:
+def test_lora_is_tuned(make_project: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    lora: Any = tuners.get("lora")
+    short = Choice(((2, 0.1), (20, 0.1)))  # instead of its own 60 to 240 steps
+    monkeypatch.setattr(lora, "search", {**lora.search, ("steps", "epochs"): short})
     project = _labelled(make_project, "lora")
     few = "[options.lora]\nsteps = 2\nepochs = 0.1\nrank = 2\nalpha = 4.0\nlearning_rate = 1e-5\n"
     change(project.root / "alloop.toml", {'tuner = "tfidf"': 'tuner = "lora"', "[annotate]": f"{few}[annotate]"})
@@ -292,3 +310,25 @@ def test_lora_is_tuned(make_project: Make) -> None:
     assert all(one["options"]["alpha"] == 2 * one["options"]["rank"] for one in found["trials"])
     assert found["changed"]
     assert done("tune", project.root, "--trials", "3", "--folds", "2").err.endswith("left as they are.\n")
+    assert done("round", project.root, "--no-push").err.startswith("Round 3 took")
+
+
+def test_a_worse_log_loss_is_told() -> None:
+    one = {"low": 0.8, "high": 0.95, "options": {"strength": 10.0}}
+    found = {
+        "tuner": "tfidf",
+        "asked": 2,
+        "left_out": [],
+        "trials": [{"value": 0.8, "log_loss": 0.4, **one}, {"value": 0.9, "log_loss": 0.6, **one}],
+        "before": 0,
+        "best": 1,
+        "difference": {"value": 0.1, "low": -0.02, "high": 0.2},
+        "changed": True,
+        "open_round": None,
+    }
+    said = searching.words(found, Path("here"))
+    assert said[0].startswith("The best differs by +0.100 (-0.02 to +0.20) from what was configured.")
+    assert said[1:] == [
+        "note: log loss is worse, 0.600 against 0.400: trust its probabilities less.",
+        "Wrote [options.tfidf] into here/alloop.toml.",
+    ]

@@ -83,7 +83,7 @@ def tune(
     folds: Annotated[int, typer.Option(min=2, help="Parts of the labels, each judged by a model of the others.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Search the tuner's options on your own labels, and keep the best in alloop.toml."""
+    """Search the tuner's options, and keep the best."""
     from alloop import searching
 
     project = open_project(directory)
