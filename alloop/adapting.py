@@ -120,7 +120,7 @@ def forget_texts(project: Project, ids: set[str]) -> list[str]:
             continue
         name = f"{BASES}/{directory.name}"
         if project.config.model.base == name:
-            _name_in_config(project, origins[name])
+            _name_in_config(project, origins.get(name) or read_about(directory)["base"])
         shutil.rmtree(directory)
         gone.append(name)
     for attempt in project.path(BASES).glob(".*"):  # of an adaptation that was killed

@@ -28,6 +28,7 @@ from alloop.tuning._training import batches
 MASKED_SHARE, HIDDEN_SHARE, REPLACED_SHARE = 0.15, 0.8, 0.1
 LOOKS = 4  # different masks under which each held-back text is measured: short texts have one or two masked tokens
 BATCH = {"masked": 32, "causal": 8}  # texts a step; a decoder is asked at every token, and answers with a vocabulary
+TOKENS_AT_ONCE, PLACES_AT_ONCE = 8, 64  # lengths of batches, and places asked about, are multiples of these
 RATE, HEAD_RATE, WARMUP_SHARE = 5e-5, 1e-3, 0.1  # of the base, and of a head that starts from nothing
 RESAMPLES = 1_000
 TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json")
@@ -247,10 +248,11 @@ class _Reader:
         import torch
 
         ids, _, mask = pad_batch([question.ids for question in questions], self.base.pad, self.device)
-        rows = torch.tensor([row for row, question in enumerate(questions) for _ in question.places])
-        columns = torch.tensor([place for question in questions for place in question.places])
-        meant = torch.tensor([token for question in questions for token in question.meant])
-        rows, columns, meant = (one.to(self.device) for one in (rows, columns, meant))
+        asked = [(row, *one) for row, q in enumerate(questions) for one in zip(q.places, q.meant, strict=True)]
+        # Sizes that come again and again: with new ones each step the heap falls into pieces, gigabytes of them
+        ids, mask = _widened(ids, mask, self.base)
+        padded = asked + [(0, 0, 0)] * (-len(asked) % PLACES_AT_ONCE)
+        rows, columns, meant = torch.tensor(padded, device=self.device).T
 
         def only_the_places(module: Any, inputs: Any, output: Any) -> Any:
             # A vocabulary of 30,000 at every token is most of the work, and an encoder is asked about one in seven
@@ -265,7 +267,7 @@ class _Reader:
                 logits = self.model(input_ids=ids, attention_mask=mask, **more).logits[0]  # (places, V)
         finally:
             hook.remove()
-        return torch.nn.functional.cross_entropy(logits.float(), meant, reduction="none")
+        return torch.nn.functional.cross_entropy(logits.float(), meant, reduction="none")[: len(asked)]
 
     def losses(self, questions: Sequence[Question]) -> np.ndarray:
         """The summed loss of each question (Q,)."""
@@ -281,6 +283,16 @@ class _Reader:
                 owner = np.repeat(np.arange(len(rows)), [len(questions[row].places) for row in rows])
                 out[rows] = np.bincount(owner, losses, len(rows))
         return out
+
+
+def _widened(ids: Any, mask: Any, base: Base) -> tuple[Any, Any]:
+    """ids (B, L) and mask (B, L) with L a multiple of TOKENS_AT_ONCE, or as long as the base can read."""
+    import torch
+
+    wide = math.ceil(ids.shape[1] / TOKENS_AT_ONCE) * TOKENS_AT_ONCE
+    more = min(wide, base.max_tokens or wide) - ids.shape[1]
+    mask = torch.ones_like(ids) if mask is None else mask
+    return torch.nn.functional.pad(ids, (0, more), value=base.pad), torch.nn.functional.pad(mask, (0, more))
 
 
 def _perplexities(
