@@ -21,7 +21,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
@@ -144,7 +144,8 @@ def up(
         try:
             _wait(root, server, patience_s)
         except BaseException:
-            _stop(server)
+            if server.lives:
+                _take_down(root, server)
             raise
         return _studio(root, server)
 
@@ -159,8 +160,7 @@ def down(*, root: Path | None = None) -> bool:
         if not last:
             return False
         lived = last.lives
-        _stop(last)
-        _remember(root, replace(last, pid=None, born=None))
+        _take_down(root, last)
         return lived
 
 
@@ -438,17 +438,16 @@ def _wait(root: Path, server: _Server, patience_s: float) -> None:
             time.sleep(0.1)
 
 
-def _stop(server: _Server) -> None:
+def _take_down(root: Path, server: _Server) -> None:
     """End the process, kindly first; nothing where it has ended, or where its number belongs to another."""
     for kind in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + KINDNESS_S
         if server.pid is not None and server.lives:
-            try:
+            with suppress(ProcessLookupError):  # it ended just now
                 os.kill(server.pid, kind)
-            except ProcessLookupError:
-                return
         while server.lives and time.monotonic() < deadline:
             time.sleep(0.05)
+    _remember(root, replace(server, pid=None, born=None))
 
 
 def _answers(url: str) -> bool:

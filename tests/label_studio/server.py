@@ -114,4 +114,4 @@ def why_not() -> str | None:
 
 def chromium() -> str | None:
     """The browser of this machine."""
-    return shutil.which("chromium")
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

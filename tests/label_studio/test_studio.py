@@ -1,7 +1,6 @@
 """A Label Studio of one's own: the real one where its ways matter, a small one where it has to misbehave."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -241,7 +240,7 @@ def test_a_server_that_never_answers_is_ended_even_if_it_does_not_listen(
     pretend("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(600)")
     with pytest.raises(AlloopError, match=r"has not answered at .* for 1 s"):
         studio.up(free_port(), root=empty, patience_s=1)
-    assert studio.status(root=empty).state == "died"
+    assert studio.status(root=empty).state == "stopped"
     assert studio.logs(root=empty) == ["deaf"]
 
 
@@ -265,8 +264,7 @@ def test_a_process_that_got_the_number_of_ours_is_left_alone(tmp_path: Path) -> 
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    with open(tmp_path / ".lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with studio._locked(tmp_path):
         with pytest.raises(LockedError, match="another `alloop studio` command is at work"):
             studio.up(root=tmp_path)
         assert studio.status(root=tmp_path).state == "not installed"
