@@ -108,9 +108,9 @@ class _Server:
 def directory() -> Path:
     """Where Label Studio lives: below $ALLOOP_HOME, or else below the user's caches."""
     if home := os.environ.get("ALLOOP_HOME"):
-        return Path(home).expanduser() / "studio"
+        return Path(home).expanduser().absolute() / "studio"
     caches = "~/Library/Caches" if sys.platform == "darwin" else os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(caches).expanduser() / "alloop" / "studio"
+    return Path(caches).expanduser().absolute() / "alloop" / "studio"
 
 
 def up(
@@ -231,19 +231,10 @@ def _installed(root: Path, lock: IO[str], tell: Tell) -> Path:
     log = root / "install.log"
     log.unlink(missing_ok=True)
     _run([sys.executable, "-m", "venv", venv], log, lock, "the environment could not be made")
-    install: list[str | Path] = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--no-input",
-        "--disable-pip-version-check",
-        "--progress-bar",
-        "off",
-    ]
+    quietly = "--no-input --disable-pip-version-check --progress-bar off".split()
     with progress("installing", total=len(pins)) as advance:
         _run(
-            [*install, "--requirement", PINS],
+            [python, "-m", "pip", "install", *quietly, "--requirement", PINS],
             log,
             lock,
             "Label Studio could not be installed",

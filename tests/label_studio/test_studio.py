@@ -167,7 +167,8 @@ def test_a_port_in_use_is_an_error_before_anything_is_started(root: Path, tmp_pa
 
 
 def test_the_commands_say_what_is_so(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ALLOOP_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("ALLOOP_HOME", tmp_path.name)
     port = free_port()
     ran = done("studio", "up", "--port", port, "--venv", VENV)
     found = studio.running()
