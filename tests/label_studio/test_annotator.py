@@ -12,6 +12,7 @@ from alloop import studio
 from alloop.annotators import Desk, annotators
 from alloop.annotators.label_studio import KEY
 from alloop.errors import ConfigError, RemoteError, WaitingError
+from alloop.outgoing import remove_texts
 from alloop.project import Project
 from alloop.reports import status
 from alloop.rounds import run_round
@@ -401,3 +402,30 @@ def test_a_project_made_while_ones_own_server_runs_uses_it(
     address = f"{studio_server.url}/projects/{remembered(project)['id']}/data"
     assert f"Next: answer the tasks at {address}, then: alloop round" in ran.err
     assert len(person(project, studio_server).tasks()) == 5
+
+
+def test_removed_texts_are_taken_back_from_the_server_and_erased_ones_with_their_answers(
+    make: Make, studio_server: StudioServer
+) -> None:
+    project = make()
+    run_round(project)
+    someone = person(project, studio_server)
+    answered, other, *_ = someone.tasks()
+    someone.answer(int(answered.id), ["animal"])
+    someone.answer(int(other.id), ["animal"])
+    ids = [task.data["alloop_key"].split(":")[1] for task in someone.tasks()]
+    remove_texts(project, [ids[0], ids[2]])
+    assert [task.data["alloop_key"].split(":")[1] for task in someone.tasks()] == [ids[0], ids[1], *ids[3:]]
+    remove_texts(project, [ids[1]], erase=True)
+    assert [task.data["alloop_key"].split(":")[1] for task in someone.tasks()] == [ids[0], *ids[3:]]
+
+
+def test_a_number_that_belongs_to_another_project_now_is_noticed(make: Make, studio_server: StudioServer) -> None:
+    project = make()
+    run_round(project)
+    memory = project.root / "inbox" / "label-studio.json"
+    known = json.loads(memory.read_text())
+    memory.write_text(json.dumps(known | {"instance": f"{known['id']}@2020-01-01T00:00:00.000000Z"}))
+    with pytest.raises(RemoteError, match="is not the one that it was"):
+        run_round(project)
+    assert project.store.open_tasks() == 8

@@ -319,3 +319,12 @@ def test_webhooks_and_models_on_this_machine_are_reached(studio_server: StudioSe
 def wait_for_the_end_of(pid: int) -> None:
     while studio._born(pid) is not None:
         os.sched_yield()
+
+
+def test_labels_are_not_kept_in_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLOOP_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(studio, "_is_mac", False)
+    assert studio.directory() == tmp_path / "share" / "alloop" / "studio"
+    assert studio._environments(studio.directory()) == tmp_path / "cache" / "alloop"
