@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alloop.config import Config
 from alloop.errors import AlloopError
-from alloop.project import Project, check_plugins, tuner_spec
+from alloop.project import Project, check_plugins
 from alloop.records import Example
 from alloop.reports import command, lock_holder
 from alloop.shelf import FAMILIES
@@ -196,7 +196,7 @@ def _device(project: Project) -> Check:
 
 
 def _base(project: Project) -> Check:
-    spec = tuner_spec(project.config)
+    spec = project.tuner(project.config)
     if "base" not in spec.options:
         return Check("base model", True, f"{spec.name} needs none")
     from alloop.tuning._bases import load_base
@@ -205,7 +205,8 @@ def _base(project: Project) -> Check:
     base = load_base(str(spec.options["base"]))
     millions = sum(parameter.numel() for parameter in base.network.parameters()) / 1e6
     took = f"loaded in {time.perf_counter() - start:.1f} s"
-    return Check("base model", True, f"{base.name}: {millions:.1f} M parameters, {base.width} dimensions, {took}")
+    named = Path(base.name).name if Path(base.name).is_absolute() else base.name
+    return Check("base model", True, f"{named}: {millions:.1f} M parameters, {base.width} dimensions, {took}")
 
 
 def _cost(project: Project) -> Check:
@@ -216,7 +217,7 @@ def _cost(project: Project) -> Check:
     texts = [text.text for text in store.texts(ids)]
     if not texts:
         return Check("cost", None, "no texts to measure with", f"{command('add', project.root)} FILE")
-    tuner = tuner_spec(config).build()
+    tuner = project.tuner(config).build()
     needs = tuple(strategies.build(config.round.strategy, **config.options_of(config.round.strategy)).needs)
     with project.scratch(f"doctor-{os.getpid()}") as out:
         fitted = _fit_seconds(tuner, config, texts, out)

@@ -390,7 +390,7 @@ def _rounds_table(report: Report, width: int) -> str:
     ]
     header = ("round", "labels", "strategy", metric_words(name), "macro-F1", "seconds")
     on = "" if report["measured_on"] == "test" else ", measured on random texts before they were labelled"
-    return _table(f"{report['project']}: rounds{on}", header, rows, width, words={2})
+    return table(f"{report['project']}: rounds{on}", header, rows, width, words={2})
 
 
 def _labels_table(report: Report, width: int) -> str:
@@ -404,7 +404,7 @@ def _labels_table(report: Report, width: int) -> str:
     ]
     which = "labels" if len(rows) <= MOST_LABELS else f"the {MOST_LABELS} weakest of {len(rows)} labels"
     header = ("label", "precision", "recall", "F1", "n")
-    return _table(f"{report['project']}: {which} after the last round", header, rows[:MOST_LABELS], width, words={0})
+    return table(f"{report['project']}: {which} after the last round", header, rows[:MOST_LABELS], width, words={0})
 
 
 def _confusions_table(report: Report, width: int) -> str:
@@ -412,10 +412,10 @@ def _confusions_table(report: Report, width: int) -> str:
         (pair["label"], pair["taken_for"], f"{pair['n']} of {pair['of']}") for pair in confused(report)[:MOST_CONFUSED]
     ]
     header = ("texts of", "were taken for", "how often")
-    return _table(f"{report['project']}: most confused", header, rows, width, words={0, 1})
+    return table(f"{report['project']}: most confused", header, rows, width, words={0, 1})
 
 
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], width: int, words: set[int]) -> str:
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], width: int, words: set[int]) -> str:
     """An aligned table in plain characters; columns of `words` are to the left, numbers to the right."""
     if not rows:
         return ""
@@ -424,15 +424,15 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], wid
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column, name in enumerate(header):
-        table.add_column(
+        drawn.add_column(
             name, justify="left" if column in words else "right", overflow="fold", no_wrap=column not in words
         )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # as Text: a label may look like rich's [markup]
+        drawn.add_row(*(Text(cell) for cell in row))  # as Text: a label may look like rich's [markup]
     out = StringIO()
-    Console(file=out, width=width, color_system=None, force_terminal=False).print(table)
+    Console(file=out, width=width, color_system=None, force_terminal=False).print(drawn)
     lines = [line.rstrip() for line in out.getvalue().rstrip().splitlines()]
     return "\n".join([*textwrap.wrap(title, width), *lines])
 

@@ -13,7 +13,7 @@ from typing import Any
 import tomlkit
 
 from alloop import config as configs
-from alloop import ingest
+from alloop import ingest, studio
 from alloop.config import Config
 from alloop.errors import ConfigError, DataError, did_you_mean
 from alloop.project import CONFIG, DATABASE, Project, check_plugins
@@ -42,7 +42,7 @@ random_share = 0.1  # of them drawn at random, to measure by
 [evaluate]
 
 [annotate]
-with = "terminal"  # "file" for spreadsheets, "simulated" where true labels are known
+with = "terminal"  # "label-studio" for the browser, "file" for spreadsheets, "simulated" where true labels are known
 """
 
 
@@ -99,25 +99,31 @@ def create(
     template = root / CONFIG if has_config else source and _template(source)
     if template is not None:
         check_plugins(configs.load(template), template)  # its own mistakes, with their lines, before ours
+    here = studio.running() if annotate is None and template is None else None
     document = tomlkit.parse(template.read_text(encoding="utf-8") if template else TEMPLATE)
     beside = template.parent if template else Path()
     files = [str(one) for one in data] or [_resolved(beside, one) for one in _get(document, "data", "files", [])]
     if not files:
         raise ConfigError("no texts were given", f"{command('init', root)} --data FILE")
     test = test or (_resolved(beside, one) if (one := _get(document, "evaluate", "test", None)) else None)
+    base = _get(document, "model", "base", "")
+    if not has_config and base not in ("", "minilm") and (beside / base).is_dir():
+        _set(document, "model", "base", _relative(root, str(beside / base)))  # one in the other project's directory
     _set(document, "task", "kind", kind)
     _set(document, "data", "text", list(text) or None)
     _set(document, "data", "label", label)
     _set(document, "data", "metadata", None if metadata is None else list(metadata))
     _set(document, "evaluate", "holdout", holdout)
     _set(document, "round", "batch", batch)
-    _set(document, "annotate", "with", annotate)
+    _set(document, "annotate", "with", annotate or (here and "label-studio"))
     if not has_config:
         _set(document, "data", "files", [_relative(root, file) for file in files])
         _set(document, "evaluate", "test", test and _relative(root, test))
     if test and _get(document, "evaluate", "holdout", 0):
         raise ConfigError("there is both a test file and a holdout", "leave out --test or --holdout")
     done = Intake()
+    if here:
+        done.notes.append(f"annotators work in the Label Studio that runs at {here.url}; --with terminal if not")
     columns = _inspect(files[0], _table(document, "data"), done)
     _set(document, "data", "text", list(columns.text) if len(columns.text) > 1 else columns.text[0])
     _set(document, "data", "label", columns.label)

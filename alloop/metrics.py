@@ -55,13 +55,40 @@ def evaluate(
     resampled = _resample(counted.headline, n, rng) if n > 1 else {}
     metrics = []
     for name, values in estimate.items():
-        value, low, high = float(values[0]), None, None
-        if name in resampled:
-            ends = np.quantile(resampled[name], [0.025, 0.975])
-            low, high = min(value, float(ends[0])), max(value, float(ends[1]))
-        metrics.append(Metric(name, value, low, high, n))
+        metrics.append(_with_interval(name, float(values[0]), resampled.get(name), n))
     rest = _by_average_and_label(counted.table(np.ones((1, n))), labels)
     return metrics + [Metric(name, value, None, None, n) for name, value in rest.items() if name not in estimate]
+
+
+def difference(
+    name: str, y: np.ndarray, probs: np.ndarray, others: np.ndarray, kind: Kind, rng: np.random.Generator
+) -> Metric:
+    """How much higher one of the measures with an interval is for `probs` than for `others`, on the same rows.
+
+    Every resample measures both (a paired bootstrap): what makes a text hard for both does not widen the interval.
+    """
+    one, other = _prepare(y, probs, kind), _prepare(y, others, kind)
+
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: one.headline(weights)[name] - other.headline(weights)[name]}
+
+    n = len(y)
+    resampled = _resample(measure, n, rng)[name] if n > 1 else None
+    return _with_interval(name, float(measure(np.ones((1, n)))[name][0]), resampled, n)
+
+
+def decide(probs: np.ndarray, kind: Kind) -> np.ndarray:
+    """The decisions (N, C), ones and zeros, that probs (N, C) lead to."""
+    if kind == "multi":
+        return (probs >= 0.5).astype(np.float64)
+    decisions = np.zeros(probs.shape)
+    decisions[np.arange(len(probs)), probs.argmax(1)] = 1
+    return decisions
+
+
+def log_loss(y: np.ndarray, probs: np.ndarray, kind: Kind) -> float:
+    """The measure of that name alone, without its interval."""
+    return float(_prepare(y, probs, kind).losses.mean())
 
 
 def confusion(y: np.ndarray, probs: np.ndarray, kind: Kind) -> np.ndarray:
@@ -151,18 +178,24 @@ def _prepare(y: np.ndarray, probs: np.ndarray, kind: Kind) -> _Counted:
     probs = np.asarray(probs, np.float64)
     log = np.log(np.clip(probs, tiny, 1 - tiny))
     if kind == "multi":
-        decisions = (probs >= 0.5).astype(np.float64)
         losses = -np.where(truth > 0, log, np.log(np.clip(1 - probs, tiny, 1 - tiny))).mean(1)
-        return _Counted(kind, truth, decisions, losses, _bin(probs), truth - probs)
+        return _Counted(kind, truth, decide(probs, kind), losses, _bin(probs), truth - probs)
     alone = truth.sum(1) == 1
     if not alone.all():
         row = int((~alone).argmax())
         raise ValueError(f"row {row} of a single-label task has {int(truth[row].sum())} labels")
     rows, choice = np.arange(len(y)), probs.argmax(1)
-    decisions = np.zeros_like(truth)
-    decisions[rows, choice] = 1
     confidence = probs[rows, choice]
-    return _Counted(kind, truth, decisions, -log[truth > 0], _bin(confidence), truth[rows, choice] - confidence)
+    return _Counted(
+        kind, truth, decide(probs, kind), -log[truth > 0], _bin(confidence), truth[rows, choice] - confidence
+    )
+
+
+def _with_interval(name: str, value: float, resampled: np.ndarray | None, n: int) -> Metric:
+    if resampled is None:
+        return Metric(name, value, None, None, n)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Metric(name, value, min(value, float(low)), max(value, float(high)), n)
 
 
 def _bin(confidence: np.ndarray) -> np.ndarray:

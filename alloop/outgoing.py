@@ -16,13 +16,14 @@ from typing import Any, TextIO
 import numpy as np
 
 from alloop import ingest
+from alloop.adapting import forget_texts
 from alloop.config import Config, restore
 from alloop.consensus import consensus_rules
 from alloop.errors import DataError
 from alloop.exporting import joined, write_rows
 from alloop.files import is_whole, seal, write_whole
 from alloop.predicting import Answer, last_model
-from alloop.project import CONFIG, DATABASE, Project, tuner_spec
+from alloop.project import BASES, CONFIG, DATABASE, Project, tuner_spec
 from alloop.reports import command
 from alloop.steps.context import read_ids, write_ids
 from alloop.steps.pull import usable_votes
@@ -68,16 +69,25 @@ def _labelled_rows(project: Project) -> Iterator[dict[str, Any]]:
 
 
 def export_model(project: Project, target: Path) -> Path:
-    """A copy of the last round's model, with what is needed to load it in `alloop.json`."""
+    """A copy of the last round's model, with what is needed to load it in `alloop.json`.
+
+    A base of the project's own comes along in `base/`, which `alloop.json` names relative to itself.
+    """
     row, model = last_model(project)
     if target.exists():
         raise DataError(f"{target} exists already", "name another directory")
     config = restore(row.config)
     spec = tuner_spec(config)
-    about = {"tuner": spec.name, "options": dict(spec.options), "labels": config.task.names, "kind": config.task.kind}
+    options = dict(spec.options)
+    own = project.own_base(str(options.get("base", "")))
+    if own is not None:
+        options["base"] = "base"
+    about = {"tuner": spec.name, "options": options, "labels": config.task.names, "kind": config.task.kind}
     with _beside(target) as attempt:
         try:
             shutil.copytree(model, attempt)
+            if own is not None:
+                shutil.copytree(own, attempt / "base")
         except shutil.Error as error:
             raise DataError(f"{target} could not be written: {error.args[0][0][2]}", "name another place") from error
         (attempt / "alloop.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -96,7 +106,7 @@ def export_project(project: Project, target: Path) -> None:
         project.store.backup(database)
         with tarfile.open(attempt, "w:gz") as archive:
             archive.add(database, f"{project.name}/{DATABASE}")
-            for name in (CONFIG, "rounds", "inbox"):
+            for name in (CONFIG, "rounds", "inbox", BASES):
                 if (project.root / name).exists():
                     archive.add(project.root / name, f"{project.name}/{name}")
         attempt.rename(target)
@@ -155,15 +165,17 @@ def _matching(project: Project, one: str) -> set[str]:
 
 
 def _forget_directories(project: Project, ids: set[str]) -> None:
-    """Delete models that learnt from these texts, and what was predicted of them; their rounds stay on the curve."""
+    """Delete models and bases that learnt from these texts, and what was predicted of them; their rounds stay."""
     recorded = set()
+    bases = forget_texts(project, ids)
     for row in project.store.rounds():
+        is_of_these = bool(project.store.trained_ids(row.number) & ids) or restore(row.config).model.base in bases
         for step, result in project.store.step_results(row.number).items():
             if "directory" not in result:
                 continue
             directory = project.root / result["directory"]
             recorded.add(directory)
-            if step == "train" and project.store.trained_ids(row.number) & ids:
+            if step == "train" and is_of_these:
                 with project.store.transaction():
                     project.store.forget_directory(row.number, step)
                 shutil.rmtree(directory, ignore_errors=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alloop.config import Config, restore
 from alloop.errors import ModelError
-from alloop.project import Project, tuner_spec
+from alloop.project import Project
 from alloop.reports import command
 from alloop.steps.context import published
 from alloop.store import RoundRow
@@ -29,13 +29,13 @@ def predict(project: Project, texts: Iterable[str]) -> Iterator[Answer]:
     Raises ModelError, before the first text is asked for, where no round has trained a model yet.
     """
     row, model = last_model(project)
-    return answers(texts, row, model)
+    return answers(project, texts, row, model)
 
 
-def answers(texts: Iterable[str], row: RoundRow, model: Path) -> Iterator[Answer]:
+def answers(project: Project, texts: Iterable[str], row: RoundRow, model: Path) -> Iterator[Answer]:
     """An answer for each text by the model that a round left in a directory."""
     config = restore(row.config)
-    tuner = tuner_spec(config).build()
+    tuner = project.tuner(config).build()
     for chunk in _chunks(texts, CHUNK):
         probs = tuner.predict(model, chunk, ("probs",), row.seed).probs
         assert probs is not None

@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+PART_OF: ContextVar[str] = ContextVar("PART_OF", default="")  # what the next bars belong to: "trial 3"
 
 
 @contextmanager
@@ -16,6 +19,6 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task(what, total=total)
+    task = bar.add_task(f"{PART_OF.get()}: {what}" if PART_OF.get() else what, total=total)
     with bar:
         yield lambda n: bar.advance(task, n)

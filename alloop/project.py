@@ -1,13 +1,13 @@
 """A project: one directory with its config, its database, its rounds and its lock.
 
-support-desk/  alloop.toml  alloop.db  .lock  rounds/0001/…  inbox/  cache/
+support-desk/  alloop.toml  alloop.db  .lock  rounds/0001/…  inbox/  bases/  cache/
 """
 
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from alloop.work import TunerSpec
 
 CONFIG = "alloop.toml"
 DATABASE = "alloop.db"
+BASES = "bases"  # where adapted bases are, in the project
 
 
 class Project:
@@ -141,6 +142,37 @@ class Project:
     def executor(self, config: Config) -> Executor:
         return executors.build(config.run.executor, **config.options_of(config.run.executor))
 
+    def tuner(self, config: Config) -> TunerSpec:
+        """The configured tuner, ready to be built."""
+        return self.located(tuner_spec(config))
+
+    def located(self, spec: TunerSpec) -> TunerSpec:
+        """A tuner that can be built whatever the current directory is: the project's own base has its whole path.
+
+        Fingerprints take the spec as it was, which stays the same when the project moves.
+        """
+        own = self.own_base(str(spec.options.get("base", "")))
+        return spec if own is None else TunerSpec(spec.name, {**spec.options, "base": str(own)})
+
+    def own_base(self, name: str) -> Path | None:
+        """Where a base is that the config names relative to the project, None for one from elsewhere.
+
+        What begins with "bases/" is the project's own even where it is missing: it must not be asked of the Hub.
+        """
+        path = self.root.absolute() / name
+        is_own = name.startswith(f"{BASES}/") or (name not in ("", "minilm") and path.is_dir())
+        return path if is_own and not Path(name).is_absolute() else None
+
+    def run_job(self, config: Config, write: Callable[[Path], None], out: Path) -> None:
+        """Let the executor do a job; its results, and what it measured as `measured.json`, appear in `out`."""
+        with self.scratch("job") as job:
+            write(job)
+            self.executor(config).run(job.absolute())
+            for path in (job / "out").iterdir():
+                shutil.move(path, out / path.name)
+            if (job / "result.json").exists():
+                shutil.move(job / "result.json", out / "measured.json")
+
 
 def is_alive(pid: int) -> bool:
     """Whether a process with this number runs, whoever's it is."""
@@ -154,7 +186,10 @@ def is_alive(pid: int) -> bool:
 
 
 def tuner_spec(config: Config) -> TunerSpec:
-    """The configured tuner; one with a pretrained base also gets `model.base` and `model.max_tokens`."""
+    """The configured tuner; one with a pretrained base also gets `model.base` and `model.max_tokens`, as written.
+
+    To build one, take `Project.tuner`, which knows where the project's own bases are.
+    """
     name = config.model.tuner
     shared: dict[str, Any] = {"base": config.model.base, "max_tokens": config.model.max_tokens}
     known = tuners.options(name)

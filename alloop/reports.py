@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from alloop.annotators import HasAddress
 from alloop.config import Config, restore
 from alloop.errors import AlloopError
 from alloop.project import Project, is_alive
@@ -131,7 +132,14 @@ def _answer_first(project: Project, config: Config, again: str) -> str:
         return f"fill in {project.root / 'inbox' / name}, then: {again}"
     if backend == "simulated":  # answers while the round pulls
         return again
-    return f"answer the tasks in {backend}, then: {again}"
+    return f"answer the tasks {_where(project, config)}, then: {again}"
+
+
+def _where(project: Project, config: Config) -> str:
+    """The place where annotators find their tasks, as exactly as the annotator knows it."""
+    annotator = project.annotator(config)
+    address = annotator.address(project.desk(config)) if isinstance(annotator, HasAddress) else None
+    return f"at {address}" if address else f"in {config.annotate.backend}"
 
 
 def command(name: str, root: Path) -> str:

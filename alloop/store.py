@@ -155,6 +155,25 @@ class MetricRow:
     n: int
 
 
+@dataclass(frozen=True)
+class JobRow:
+    """Long work outside rounds, such as one trial of a search. `result` is None until it is finished."""
+
+    id: int
+    kind: str
+    config: dict[str, Any]
+    started_at: str
+    finished_at: str | None
+    result: dict[str, Any] | None
+
+    @property
+    def seconds(self) -> float | None:
+        """From its start to its finish, None for one that is not finished."""
+        if self.finished_at is None:
+            return None
+        return (datetime.fromisoformat(self.finished_at) - datetime.fromisoformat(self.started_at)).total_seconds()
+
+
 class Store:
     """Reads any time; writes inside `transaction()`. Opened by `create` or `open`."""
 
@@ -802,6 +821,29 @@ class Store:
             (number,),
         )
         return dict(rows)
+
+    # long work outside rounds
+
+    def add_job(self, kind: str, config: Mapping[str, Any]) -> int:
+        """Record that a job starts now; returns its id. One that was killed stays without a result."""
+        config_json = json.dumps(config, ensure_ascii=False)
+        row = self._sql("INSERT INTO jobs VALUES (NULL, ?, ?, ?, NULL, NULL)", (kind, config_json, now()))
+        return cast(int, row.lastrowid)
+
+    def finish_job(self, job: int, result: Mapping[str, Any]) -> None:
+        """Record that a job is finished, and what came of it."""
+        result_json = json.dumps(result, ensure_ascii=False)
+        self._sql("UPDATE jobs SET finished_at = ?, result = ? WHERE id = ?", (now(), result_json, job))
+
+    def jobs(self, kind: str) -> list[JobRow]:
+        """All jobs of a kind in the order they started, unfinished ones included."""
+        rows = self._sql("SELECT * FROM jobs WHERE kind = ? ORDER BY id", (kind,))
+        return [
+            JobRow(row[0], row[1], json.loads(row[2]), row[3], row[4], None if row[5] is None else json.loads(row[5]))
+            for row in rows
+        ]
+
+    # the file itself
 
     def trouble(self) -> str | None:
         """What SQLite finds wrong with the file, None where it is sound. Reads all of it."""

@@ -21,7 +21,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
@@ -132,7 +132,8 @@ def up(
         if last and last.lives:
             elsewhere = f"; down first, then it can move to port {port}" if port not in (None, last.port) else ""
             tell(f"Label Studio runs already{elsewhere}.")
-            _wait(root, last, patience_s)
+            if not _answers(last.url):  # an `up` that was killed while it waited
+                _wait(root, last, patience_s)
             return _studio(root, last)
         port = port or (last.port if last else PORT)
         _check_free(port)
@@ -143,7 +144,8 @@ def up(
         try:
             _wait(root, server, patience_s)
         except BaseException:
-            _stop(server)
+            if server.lives:
+                _take_down(root, server)
             raise
         return _studio(root, server)
 
@@ -158,8 +160,7 @@ def down(*, root: Path | None = None) -> bool:
         if not last:
             return False
         lived = last.lives
-        _stop(last)
-        _remember(root, replace(last, pid=None, born=None))
+        _take_down(root, last)
         return lived
 
 
@@ -342,7 +343,8 @@ def _login(root: Path, data: str = "data") -> Login | None:
 def _environment(root: Path, data: Path, login: Login, url: str | None = None) -> dict[str, str]:
     """All that the server sees. Little of ours: it also reads plain names such as DEBUG, HOST or DATABASE_NAME.
 
-    HOME, because it writes an id below the home directory even if it has been told where to keep its data.
+    HOME, because it writes an id below the home directory even if it has been told where to keep its data. A proxy that
+    nobody is, because whatever it is told it asks GitHub for tips to show; plain http, as to a model next door, works.
     """
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     settings = SETTINGS | {
@@ -356,6 +358,8 @@ def _environment(root: Path, data: Path, login: Login, url: str | None = None) -
     return {
         **kept,
         "HOME": str(root),
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONUNBUFFERED": "1",
         **{f"LABEL_STUDIO_{name}": value for name, value in settings.items()},
     }
@@ -434,17 +438,16 @@ def _wait(root: Path, server: _Server, patience_s: float) -> None:
             time.sleep(0.1)
 
 
-def _stop(server: _Server) -> None:
+def _take_down(root: Path, server: _Server) -> None:
     """End the process, kindly first; nothing where it has ended, or where its number belongs to another."""
     for kind in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + KINDNESS_S
         if server.pid is not None and server.lives:
-            try:
+            with suppress(ProcessLookupError):  # it ended just now
                 os.kill(server.pid, kind)
-            except ProcessLookupError:
-                return
         while server.lives and time.monotonic() < deadline:
             time.sleep(0.05)
+    _remember(root, replace(server, pid=None, born=None))
 
 
 def _answers(url: str) -> bool:
@@ -518,9 +521,11 @@ def _write_private(path: Path, content: Mapping[str, str]) -> None:
 
 
 def _lines(root: Path, log: Path) -> list[str]:
-    """The lines of a log, without the secrets that they should not hold anyway."""
+    """The last lines of a log, up to a megabyte, without the secrets that they should not hold anyway."""
     try:
-        content = log.read_text(encoding="utf-8", errors="replace")
+        with open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - 1_000_000))
+            content = file.read().decode(errors="replace")
     except FileNotFoundError:
         return []
     for login in (_login(root), _login(root, "data.new")):

@@ -133,7 +133,7 @@ class Suggester:
                 self._log_once("no suggestions: the project in Label Studio offers none of the model's labels")
                 return [nothing for _ in tasks]
             texts = _texts(tasks, control, project)
-            said = dict(zip(texts, answers(texts.values(), row, model), strict=True))
+            said = dict(zip(texts, answers(project, texts.values(), row, model), strict=True))
             return [
                 {**prediction(said[place], control), "model_version": self.model_version} if place in said else nothing
                 for place in range(len(tasks))
@@ -149,7 +149,7 @@ class Suggester:
             return
         row = project.store.round(number)
         try:
-            list(answers(["the first text loads it"], row, directory))
+            list(answers(project, ["the first text loads it"], row, directory))
         except AlloopError as error:
             self._refused, self.problem = directory, error.message
             self._log_once(f"the model of round {number} cannot be used: {error.message}")

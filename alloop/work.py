@@ -1,4 +1,4 @@
-"""One job, fit or predict, as a directory: what to do in `job.json` and JSON lines beside it, results in `out/`.
+"""One job, fit, predict or adapt, as a directory: what to do in `job.json` and JSON lines beside it, results in `out/`.
 
 A job never opens the database, so that it can run in any process. `python -m alloop.work JOB` runs one.
 """
@@ -16,6 +16,7 @@ import numpy as np
 from alloop.errors import AlloopError
 from alloop.records import Example
 from alloop.tuning import FitJob, Predictions, Tuner, tuners
+from alloop.tuning._adapting import AdaptJob, adapt
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,31 @@ def write_predict(
     job: Path, tuner: TunerSpec, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int
 ) -> None:
     """Describe a prediction in an empty directory."""
-    with open(job / "texts.jsonl", "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(text) + "\n" for text in texts)
+    _write_texts(job / "texts.jsonl", texts)
     settings = {"model": None if model is None else str(model), "needs": list(needs), "seed": seed}
     _write_job(job, "predict", tuner, settings)
 
 
+def write_adapt(job: Path, adaptation: AdaptJob) -> None:
+    """Describe the adaptation of a base in an empty directory."""
+    settings = {field.name: getattr(adaptation, field.name) for field in dataclasses.fields(adaptation)}
+    for name in ("train", "held_back"):
+        _write_texts(job / f"{name}.jsonl", settings.pop(name))
+    (job / "job.json").write_text(json.dumps({"job": "adapt", "settings": settings}))
+
+
 def run_job(job: Path) -> None:
-    """Do what `job/job.json` says. Fills `job/out`; a fit writes its measurements to `job/result.json` too."""
+    """Do what `job/job.json` says. Fills `job/out`; what a fit or an adaptation measured is in `job/result.json`."""
     description = json.loads((job / "job.json").read_text())
-    tuner = TunerSpec(description["tuner"], description["options"]).build()
     settings = description["settings"]
     out = job / "out"
     out.mkdir()
+    if description["job"] == "adapt":
+        train, held_back = (list(_read_lines(job / f"{name}.jsonl")) for name in ("train", "held_back"))
+        measured = adapt(AdaptJob(train=train, held_back=held_back, **settings), out)
+        (job / "result.json").write_text(json.dumps(measured))
+        return
+    tuner = TunerSpec(description["tuner"], description["options"]).build()
     if description["job"] == "fit":
         init = settings.pop("init")
         settings["labels"] = tuple(settings["labels"])
@@ -99,6 +112,11 @@ def load_predictions(directory: Path) -> Predictions:
 def _write_job(job: Path, kind: str, tuner: TunerSpec, settings: Mapping[str, Any]) -> None:
     description = {"job": kind, "tuner": tuner.name, "options": dict(tuner.options), "settings": settings}
     (job / "job.json").write_text(json.dumps(description, ensure_ascii=False))
+
+
+def _write_texts(path: Path, texts: Sequence[str]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(text) + "\n" for text in texts)
 
 
 def _write_examples(path: Path, examples: Sequence[Example]) -> None:

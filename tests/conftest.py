@@ -24,6 +24,12 @@ def sentences() -> list[tuple[str, str]]:
     return rows
 
 
+@pytest.fixture(autouse=True)
+def _no_studio_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Label Studio that the developer has running is not used by projects of tests."""
+    monkeypatch.setenv("ALLOOP_HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture
 def write_csv(tmp_path: Path) -> Callable[..., str]:
     """Write rows to a CSV file in the test's directory; returns its path."""

@@ -21,14 +21,14 @@ LAYERS = (
     {"checks", "project", "shelf"},
     {"steps"},
     {"reports"},
-    {"rounds", "intake", "predicting", "figures"},
-    {"outgoing", "doctor", "suggesting"},
-    {"serving"},
+    {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation"},
+    {"outgoing", "doctor", "suggesting", "watching", "comparing"},
+    {"serving", "searching"},
     {"cli", "alloop"},
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
 LATE = {"torch", "transformers", "peft", "accelerate", "nlpaug", "modAL", "sklearn", "scipy", "datasets", "matplotlib"}
-LATE |= {"starlette", "uvicorn", "label_studio_sdk"}
+LATE |= {"starlette", "uvicorn", "label_studio_sdk", "optuna"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

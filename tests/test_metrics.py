@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as sk
 
 from alloop.errors import ModelError
-from alloop.metrics import Metric, confusion, evaluate
+from alloop.metrics import Metric, confusion, decide, difference, evaluate, log_loss
 
 ABC = ("a", "b", "c")
 HEADLINE = {"accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "matthews", "log_loss", "ece"}
@@ -205,3 +205,24 @@ def test_probabilities_that_are_no_numbers_are_refused():
 
 def test_a_probability_of_zero_for_the_truth_costs_much_but_not_everything():
     assert measure([[1, 0]], np.array([[0, 1]], np.float32))["log_loss"].value == pytest.approx(15.94, abs=0.01)
+
+
+def test_a_difference_is_measured_on_the_same_resamples():
+    rng = np.random.default_rng(1)
+    y = np.eye(2)[rng.integers(0, 2, 200)]
+    wrong = rng.random(200) < 0.3
+    first = np.where(wrong[:, None], 1 - y, y)
+    second = first.copy()
+    second[:10] = y[:10]  # all but ten texts are the same to both
+    found = difference("accuracy", y, second, first, "single", np.random.default_rng(0))
+    assert found.value == pytest.approx(wrong[:10].sum() / 200)
+    alone = measure(y, second)["accuracy"]
+    assert found.high - found.low < (alone.high - alone.low) / 3, "what both get wrong does not widen it"
+    assert found.low >= 0
+    assert difference("log_loss", y, first, first, "single", np.random.default_rng(0)).value == 0
+
+
+def test_decisions_and_log_loss_are_those_that_evaluate_measures():
+    assert decide(PROBS, "single").argmax(1).tolist() == [0, 1, 1, 1, 0]
+    assert decide(np.array([[0.5, 0.4]]), "multi").tolist() == [[1, 0]]
+    assert log_loss(Y, PROBS, "single") == pytest.approx(measure(Y, PROBS)["log_loss"].value)

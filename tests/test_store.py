@@ -146,3 +146,17 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 def test_tables_are_strict(store: Store) -> None:
     tables = sqlite3.connect(store.path).execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
     assert {name for name, strict in tables if not strict} <= {"sqlite_schema", "_sqlite_migrations"}
+
+
+def test_a_job_is_listed_from_its_start_and_has_a_result_once_it_is_finished(store: Store) -> None:
+    with store.transaction():
+        killed = store.add_job("tune", {"rank": 8})
+        done = store.add_job("tune", {"rank": 16})
+        store.add_job("adapt", {})
+    with store.transaction():
+        store.finish_job(done, {"value": 0.9})
+    assert [(job.id, job.config, job.result) for job in store.jobs("tune")] == [
+        (killed, {"rank": 8}, None),
+        (done, {"rank": 16}, {"value": 0.9}),
+    ]
+    assert [job.seconds is None for job in store.jobs("tune")] == [True, False]

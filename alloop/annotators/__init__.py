@@ -83,4 +83,13 @@ class Tends(Protocol):
         ...
 
 
+@runtime_checkable
+class HasAddress(Protocol):
+    """An annotator that people open in a browser."""
+
+    def address(self, desk: Desk) -> str | None:
+        """Where the project's tasks are, None before there are any. Asks nobody."""
+        ...
+
+
 annotators: Registry[Annotator] = Registry("annotators", "alloop.annotators")

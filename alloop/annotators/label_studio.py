@@ -79,28 +79,22 @@ class LabelStudio:
         server = self.server()
         project = self._project(server, desk)
         form = project.form
+        keys = [task.key for task in tasks]
         missing = _missing(server, project, tasks)
+        ids: dict[str, int] = {}
         for start in range(0, len(missing), AT_ONCE):
-            _import(server, project, missing[start : start + AT_ONCE], form, desk)
-        there = _there(server, project, [task.key for task in tasks])
-        _drop_copies(server, there)
+            ids |= _import(server, project, missing[start : start + AT_ONCE], form, desk)
+        if len(ids) < len(tasks) or _count(server, project, keys) != len(tasks):
+            ids = _each_once(server, project, keys)
         if any(task.suggestion for task in tasks):
             _show_suggestions(server, project, desk)
-        ids = {key: min(task["id"] for task in found) for key, found in there.items()}
-        lost = [task.key for task in tasks if task.key not in ids]
-        if lost:
-            raise RemoteError(
-                f"{server.url} has taken {len(tasks)} tasks but lacks {len(lost)} of them, first {lost[0]}",
-                "did somebody delete tasks just now? The same command goes on",
-                is_temporary=True,
-            )
-        new = [ids[task.key] for task in missing]
-        if new != sorted(new):
+        in_order = [ids[task.key] for task in missing]
+        if in_order != sorted(in_order):
             raise RemoteError(
                 f"{server.url} has put the tasks of project {project.id} into another order than they were sent in",
                 "nothing is lost; please report this with the version of Label Studio",
             )
-        return {task.key: str(ids[task.key]) for task in tasks}
+        return {key: str(ids[key]) for key in keys}
 
     def pull(self, since: str, desk: Desk) -> Pulled:
         """What was answered, changed, skipped or deleted since; one request where nothing was.
@@ -132,7 +126,7 @@ class LabelStudio:
         """Withdraws untouched tasks, or renews the suggestions that annotators see; never touches an answered one."""
         server = self.server()
         project = self._project(server, desk)
-        there = _there(server, project, [task.key for task in waiting])
+        there = _there(server, project, [task.key for task in waiting], TOUCHED)
         gone = {task.key for task in waiting if task.key not in there}
         if self.stale == "keep":
             self._renew(server, project, [task for task in waiting if task.key in there and task.suggestion], desk)
@@ -143,6 +137,11 @@ class LabelStudio:
                         _delete(server, copy["id"])
                     gone.add(key)
         return gone
+
+    def address(self, desk: Desk) -> str | None:
+        """The page of the project, in the browser."""
+        known = _remembered(desk)
+        return f"{known['url']}/projects/{known['id']}/data" if known else None
 
     def connect(self, url: str, desk: Desk) -> Connection:
         """Makes the address of `alloop serve` the one that Label Studio asks for suggestions while people label."""
@@ -280,7 +279,7 @@ class LabelStudio:
     def _renew(self, server: "Server", project: "RemoteProject", tasks: Sequence[Task], desk: Desk) -> None:
         """Labels Studio shows only suggestions of the project's current model, so waiting tasks need new ones."""
         form = project.form
-        there = _there(server, project, [task.key for task in tasks], with_predictions=True)
+        there = _there(server, project, [task.key for task in tasks], TOUCHED + ",predictions,model_version")
         new = [
             {"task": copy["id"], **prediction}
             for task in tasks
@@ -514,17 +513,20 @@ def _html(markdown: str) -> str:
 
 
 def _missing(server: Server, project: RemoteProject, tasks: Sequence[Task]) -> list[Task]:
-    there = _there(server, project, [task.key for task in tasks])
+    keys = [task.key for task in tasks]
+    there = _there(server, project, keys) if _count(server, project, keys) else {}
     return [task for task in tasks if task.key not in there]
 
 
-def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form: Form, desk: Desk) -> None:
-    """Create these tasks in one call, one transaction there. After an unsure one, look before sending again."""
+def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form: Form, desk: Desk) -> dict[str, int]:
+    """Create these tasks in one call, one transaction there. After an unsure one, look before sending again.
+
+    Returns key -> task id of those whose id the server said.
+    """
     for _ in range(3):
-        payload = [_payload(task, form, desk) for task in tasks]
         try:
-            _send_tasks(server, project, payload)
-            return
+            ids = _send_tasks(server, project, [_payload(task, form, desk) for task in tasks])
+            return dict(zip((task.key for task in tasks), ids, strict=False))
         except UnsureError as unsure:
             last = unsure.trouble
         except RemoteError as error:
@@ -534,14 +536,30 @@ def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form:
         for wait in SETTLES_S:
             time.sleep(wait)
             if not (tasks := _missing(server, project, tasks)):
-                return
+                return {}
     raise last
 
 
-def _send_tasks(server: Server, project: RemoteProject, payload: Sequence[Any]) -> None:
-    server.write(
+def _each_once(server: Server, project: RemoteProject, keys: Sequence[str]) -> dict[str, int]:
+    """key -> task id, after copies were removed. Raises RemoteError where a task is not there."""
+    there = _there(server, project, keys)
+    if _drop_copies(server, project, there):
+        there = _there(server, project, keys)
+    if lost := [key for key in keys if key not in there]:
+        raise RemoteError(
+            f"{server.url} has taken {len(keys)} tasks but lacks {len(lost)} of them, first {lost[0]}",
+            "did somebody delete tasks just now? The same command goes on",
+            is_temporary=True,
+        )
+    return {key: min(task["id"] for task in copies) for key, copies in there.items()}
+
+
+def _send_tasks(server: Server, project: RemoteProject, payload: Sequence[Any]) -> list[int]:
+    """The new tasks' ids, in order."""
+    said = server.write(
         lambda c, o: c.projects.import_tasks(project.id, request=payload, return_task_ids=True, request_options=o)
     )
+    return list(said.task_ids or ())
 
 
 def _send_predictions(server: Server, project: RemoteProject, predictions: Sequence[Any]) -> None:
@@ -577,35 +595,48 @@ def _predictions(task: Task, form: Form, desk: Desk) -> list[dict[str, Any]]:
 
 
 def _there(
-    server: Server, project: RemoteProject, keys: Collection[str], with_predictions: bool = False
+    server: Server, project: RemoteProject, keys: Collection[str], more: str = ""
 ) -> dict[str, list[dict[str, Any]]]:
     """key -> the tasks on the server that carry it: one, unless something went wrong; keys without any left out."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    wanted = list(keys)
-    include = TOUCHED + (",predictions,model_version" if with_predictions else "")
-    for start in range(0, len(wanted), AT_ONCE):
-        chunk = wanted[start : start + AT_ONCE]
-        where = [_filter("data.alloop_key", "String", "in_list", chunk)]
-        for task in _listed(server, project, where, include):
+    for chunk in _chunks(keys):
+        for task in _listed(server, project, [_one_of(chunk)], "id,data" + more):
             found[task["data"]["alloop_key"]].append(task)
     return dict(found)
 
 
-TOUCHED = "id,data,total_annotations,cancelled_annotations,drafts"
+def _count(server: Server, project: RemoteProject, keys: Collection[str]) -> int:
+    """How many tasks carry one of these keys; far cheaper than a list."""
+    return sum(int(_page(server, project, [_one_of(chunk)], "id", [], 1).response.total) for chunk in _chunks(keys))
+
+
+def _chunks(keys: Collection[str]) -> Iterator[list[str]]:
+    wanted = list(keys)
+    yield from (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
+
+
+def _one_of(keys: Sequence[str]) -> dict[str, Any]:
+    return _filter("data.alloop_key", "String", "in_list", keys)
+
+
+TOUCHED = ",total_annotations,cancelled_annotations,drafts"  # what shows that somebody did something
 
 
 def _is_touched(task: Mapping[str, Any]) -> bool:
-    return bool(task.get("total_annotations") or task.get("cancelled_annotations") or task.get("drafts"))
+    return bool(task["total_annotations"] or task["cancelled_annotations"] or task["drafts"])
 
 
-def _drop_copies(server: Server, there: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """Of tasks with the same key, delete those nobody touched, but one."""
-    for copies in there.values():
-        if len(copies) > 1:
-            touched = [copy for copy in copies if _is_touched(copy)]
-            untouched = sorted((copy for copy in copies if not _is_touched(copy)), key=lambda copy: int(copy["id"]))
-            for copy in untouched[0 if touched else 1 :]:
-                _delete(server, copy["id"])
+def _drop_copies(server: Server, project: RemoteProject, there: Mapping[str, Sequence[dict[str, Any]]]) -> int:
+    """Of tasks with the same key, delete those nobody touched, but one. Returns how many were deleted."""
+    several = [key for key, copies in there.items() if len(copies) > 1]
+    surplus = []
+    for copies in _there(server, project, several, TOUCHED).values():
+        touched = [copy for copy in copies if _is_touched(copy)]
+        untouched = sorted((copy for copy in copies if not _is_touched(copy)), key=lambda copy: int(copy["id"]))
+        surplus += untouched[0 if touched else 1 :]
+    for copy in surplus:
+        _delete(server, copy["id"])
+    return len(surplus)
 
 
 def _delete(server: Server, task_id: int) -> None:
@@ -619,15 +650,13 @@ def _delete(server: Server, task_id: int) -> None:
 def _swept(server: Server, project: RemoteProject, desk: Desk) -> tuple[set[str], int]:
     """Which of our open tasks are not there any more, and how many tasks there are; copies are removed on the way."""
     there: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    others = 0
-    for task in _listed(server, project, [], TOUCHED):
+    total = 0
+    for task in _listed(server, project, [], "id,data"):
+        total += 1
         if _is_ours(task, desk):
             there[task["data"]["alloop_key"]].append(task)
-        else:
-            others += 1
-    _drop_copies(server, there)
-    left = sum(max(1, sum(map(_is_touched, copies))) for copies in there.values())
-    return {key for key in desk.open_keys() if key not in there}, left + others
+    dropped = _drop_copies(server, project, there)
+    return {key for key in desk.open_keys() if key not in there}, total - dropped
 
 
 def _is_ours(task: Mapping[str, Any], desk: Desk) -> bool:
@@ -712,7 +741,7 @@ def _plain(task: Any) -> dict[str, Any]:
     """A task of the SDK as a dict with the keys we asked for."""
     return {
         "id": int(task.id),
-        "data": dict(task.data or {}),
+        "data": {name: value for name, value in (task.data or {}).items() if name == "alloop_key"},  # not the texts
         "updated_at": task.updated_at,
         "annotations": [dict(one) for one in task.annotations or ()],
         "total_annotations": task.total_annotations,

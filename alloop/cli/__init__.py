@@ -14,8 +14,13 @@ from alloop.errors import AlloopError, WaitingError
 
 def main() -> NoReturn:
     """The `alloop` command."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(execute(sys.argv[1:]))
+
+
+def _stop(*_: object) -> NoReturn:
+    say("stopped; what was finished is kept, the same command goes on")
+    sys.exit(143)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -71,4 +76,4 @@ def _options(
 
 
 # isort: off
-from alloop.cli import texts, loop, results, checking, studio, serving  # noqa: E402, F401  in the order of --help
+from alloop.cli import texts, loop, results, choosing, checking, studio, serving  # noqa: E402, F401  in the order of --help

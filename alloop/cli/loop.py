@@ -1,6 +1,6 @@
 """The loop itself: round, run, label."""
 
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ from alloop.cli.shared import (
     say_step,
     telling_how_to_go_on,
 )
-from alloop.errors import AlloopError, LockedError, UsageError, WaitingError
+from alloop.errors import AlloopError, UsageError
 
 if TYPE_CHECKING:
     from alloop.project import Project
@@ -61,30 +61,39 @@ def run(
     with telling_how_to_go_on(project):
         for done, outcome in enumerate(_outcomes(project, every if watch else None, until_labels), 1):
             say_outcome(project, outcome)
-            if done == rounds or (until_labels is not None and outcome.labels >= until_labels) or not outcome.pushed:
+            is_over = not outcome.pushed and not watch
+            if done == rounds or (until_labels is not None and outcome.labels >= until_labels) or is_over:
                 break
     say_next(project)
 
 
 def _outcomes(project: "Project", every: float | None, until_labels: int | None) -> "Iterator[Outcome]":
-    """One round after the other; between them it waits for annotators, looking `every` so many seconds, if at all."""
+    """One round after the other; given a number of seconds, it looks for answers that often between them."""
     from alloop.rounds import run_round
+    from alloop.watching import watch
 
-    waited = False
-    while True:
-        low_water = None if every is None else project.config.round.starts_below
-        try:
-            yield run_round(
-                project, low_water=low_water, until_labels=until_labels, command="alloop run", on_step=say_step
-            )
-            waited = False
-        except (WaitingError, LockedError) as error:  # somebody may add texts meanwhile
-            if every is None:
-                raise
-            if not waited:
-                say(f"waiting: {error.message}; looking again every {every:g} s, Ctrl-C stops")
-            waited = True
-            time.sleep(every)
+    if every is not None:
+        waits = Waits(every)
+        for outcome in watch(project, every, until_labels, say_step, waits):
+            yield outcome
+            waits.said = None
+    while every is None:
+        yield run_round(project, until_labels=until_labels, command="alloop run", on_step=say_step)
+
+
+class Waits:
+    """Says why one waits, once between two rounds; on a terminal in one line that is written over."""
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self.said: type[AlloopError] | None = None
+
+    def __call__(self, reason: AlloopError) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[Kwaiting: {reason.message}; Ctrl-C stops", end="", file=sys.stderr, flush=True)
+        elif self.said is not type(reason):
+            say(f"waiting: {reason.message}; looking again every {self.every:g} s, Ctrl-C stops")
+        self.said = type(reason)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alloop.errors import ConfigError, ModelError, WaitingError
+from alloop.progress import PART_OF
 
 if TYPE_CHECKING:
     from alloop.intake import Intake
@@ -103,8 +104,14 @@ def say_intake(done: "Intake") -> None:
 
 
 def say_step(number: int, step: str) -> None:
-    if sys.stderr.isatty():  # one line that the outcome replaces
-        print(f"\r\033[Kround {number}: {step}…", end="", file=sys.stderr, flush=True)
+    say_progress(f"round {number}: {step}")
+
+
+def say_progress(words: str) -> None:
+    """Where long work stands, on a terminal: in one line that a bar, which says it too, or the outcome replaces."""
+    PART_OF.set(words)
+    if sys.stderr.isatty():
+        print(f"\r\033[K{words}…", end="", file=sys.stderr, flush=True)
 
 
 def say_outcome(project: "Project", outcome: "Outcome") -> None:

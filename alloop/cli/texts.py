@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from alloop.cli.shared import Texts, app, open_project, say, say_hub, say_intake, say_next
+from alloop.cli.shared import (
+    Texts,
+    app,
+    open_project,
+    say,
+    say_hub,
+    say_intake,
+    say_next,
+    say_outcome,
+    say_step,
+    telling_how_to_go_on,
+)
 from alloop.errors import UsageError
 
 
@@ -22,11 +33,14 @@ def init(
     metadata_column: Annotated[Texts, typer.Option(help="Shown to annotators beside the text.")] = None,
     test: Annotated[str | None, typer.Option(help="A labelled file to measure on, never trained on.")] = None,
     holdout: Annotated[int | None, typer.Option(help="Without a test file: measure on this many texts.")] = None,
-    annotate_with: Annotated[str | None, typer.Option("--with", help="Annotator: terminal, file, simulated.")] = None,
+    annotate_with: Annotated[
+        str | None, typer.Option("--with", help="Where people label: terminal, label-studio, file, simulated.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="How many texts a round asks about.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="A config, or a project, to start from.")] = None,
+    start: Annotated[bool, typer.Option("--round", help="Pick the first batch at once.")] = False,
 ) -> None:
-    """Make a project of texts to label."""
+    """Make a project of texts to label. Annotators work in the Label Studio of `alloop studio up` if it runs."""
     from alloop import intake
 
     say_hub([*(data or ()), test])
@@ -51,6 +65,11 @@ def init(
         say("note: there are no test texts, so the curve will rest on the random share of each batch alone;")
         say("      --test FILE, or --holdout with a number of them, makes it more certain")
     say(f"Made the project {project.name}; its settings are in {directory / 'alloop.toml'}.")
+    if start:
+        from alloop.rounds import run_round
+
+        with telling_how_to_go_on(project):
+            say_outcome(project, run_round(project, command="alloop init", on_step=say_step))
     say_next(project)
 
 

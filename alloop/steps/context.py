@@ -1,7 +1,6 @@
 """What every step is given: the round, its config, its results so far, and directories made again when damaged."""
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Any
 from alloop.config import Config, restore
 from alloop.errors import DataError
 from alloop.files import fingerprint, is_whole
-from alloop.project import Project, tuner_spec
+from alloop.project import Project
 from alloop.seeds import seed_for
 from alloop.store import RoundRow
 from alloop.work import write_predict
@@ -78,19 +77,13 @@ class Context:
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], out: Path) -> None:
         """Predictions for texts as `.npy` files in the directory `out`; none for no texts."""
         if texts:
-            spec = tuner_spec(self.config)
+            spec = self.project.tuner(self.config)
             model = model and model.absolute()
             self.run_job(lambda job: write_predict(job, spec, model, texts, needs, self.seed("predict")), out)
 
     def run_job(self, write: Callable[[Path], None], out: Path) -> None:
         """Let the executor do a job; its results, and what it measured as `measured.json`, appear in `out`."""
-        with self.project.scratch("job") as job:
-            write(job)
-            self.project.executor(self.config).run(job.absolute())
-            for path in (job / "out").iterdir():
-                shutil.move(path, out / path.name)
-            if (job / "result.json").exists():
-                shutil.move(job / "result.json", out / "measured.json")
+        self.project.run_job(self.config, write, out)
 
 
 @dataclass(frozen=True)

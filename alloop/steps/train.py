@@ -26,9 +26,9 @@ def do(context: Context) -> dict[str, Any]:
     if len(seen_labels(resolved)) < 2:
         return {"skipped": "fewer than two different labels so far"}
     fit = _fit_job(context, resolved)
-    spec = tuner_spec(context.config)
+    named, spec = tuner_spec(context.config), context.project.tuner(context.config)
     described = dataclasses.asdict(fit) | {"init": fit.init and fit.init.name}
-    ingredients = {"fit": described, "tuner": spec.name, "options": dict(spec.options)}
+    ingredients = {"fit": described, "tuner": named.name, "options": dict(named.options)}
     directory = publish(
         context.directory("train", ingredients), lambda out: context.run_job(lambda job: write_fit(job, spec, fit), out)
     )
@@ -45,7 +45,7 @@ def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
     config = context.config
     ids = [one.text_id for one in resolved]
     texts = {text.id: text.text for text in context.project.store.texts(ids)}
-    held_back = _held_back(resolved)
+    dev = held_back(resolved)
     labels = {one.text_id: one.labels for one in resolved}
     use = [(name, json.dumps(config.options_of(name), sort_keys=True)) for name in config.augment.use]
     wanted = variants_wanted(config, resolved)
@@ -53,12 +53,12 @@ def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
         Example(variant, labels[parent], is_variant=True)
         for name in use
         for parent, made in context.project.store.variants(context.round.number, *name).items()
-        if parent in labels and parent not in held_back
+        if parent in labels and parent not in dev
         for variant in made[: wanted[parent]]
     ]
     return FitJob(
-        train=[Example(texts[one], labels[one]) for one in ids if one not in held_back] + variants,
-        dev=[Example(texts[one], labels[one]) for one in ids if one in held_back] or None,
+        train=[Example(texts[one], labels[one]) for one in ids if one not in dev] + variants,
+        dev=[Example(texts[one], labels[one]) for one in ids if one in dev] or None,
         kind=config.task.kind,
         labels=config.task.names,
         descriptions={label.name: label.description for label in config.task.labels if label.description},
@@ -67,7 +67,7 @@ def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
     )
 
 
-def _held_back(resolved: Sequence[Resolved]) -> set[str]:
+def held_back(resolved: Sequence[Resolved]) -> set[str]:
     """The ids kept out of training to judge it by, a share of each answer; none while labels are few."""
     if len(resolved) < HELD_BACK_FROM:
         return set()

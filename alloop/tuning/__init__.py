@@ -4,10 +4,10 @@ tuners.build("lora", base="minilm").fit(job, out)          # writes the model in
 tuners.build("lora", base="minilm").predict(out, texts, ("probs",), seed=0).probs
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -61,16 +61,44 @@ class Predictions:
     labels: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Range:
+    """Values of a numeric option that a search may try, from `low` to `high`; with `log`, evenly by their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values that a search may try, in their order from less to more.
+
+    With `reshapes`, a model trained with one of them cannot go on with another.
+    """
+
+    values: tuple[Any, ...]
+    reshapes: bool = False
+
+
+# option -> what may be tried; several options that only make sense together: ("rank", "alpha") -> Choice of pairs
+Search = Mapping[str | tuple[str, ...], Range | Choice]
+
+
 class Tuner(Protocol):
     """A fine-tuning method. A tuner with a pretrained base has the options `base` and `max_tokens`.
 
-    `gives` says which fields of Predictions it can fill.
+    `gives` says which fields of Predictions it can fill. A tuner with a class variable `search: Search` can be tuned by
+    `alloop tune`.
     """
 
     gives: ClassVar[tuple[str, ...]]
 
     def fit(self, job: FitJob, out: Path) -> dict[str, float]:
-        """Write a model into the existing, empty directory `out`; return measurements such as `train_loss`."""
+        """Write a model into the existing, empty directory `out`; return measurements such as `train_loss`.
+
+        `alloop compare` shows `trainable_parameters` where it is among them.
+        """
         ...
 
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:

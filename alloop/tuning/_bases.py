@@ -29,11 +29,12 @@ Pooling = Literal["mean", "cls", "last"]
 class Base:
     """A pretrained network that turns tokens into vectors, and how its authors meant the vectors to be pooled.
 
-    network: in fp32, in evaluation mode. fingerprint: of its weights and configuration. max_tokens: what its positions
-    allow, or None. pad: a token id for empty places, which masks make harmless.
+    directory: where its files are. network: in fp32, in evaluation mode. fingerprint: of its weights and configuration.
+    max_tokens: what its positions allow, or None. pad: a token id for empty places, which masks make harmless.
     """
 
     name: str
+    directory: Path
     network: Any
     tokenizer: Any
     fingerprint: str
@@ -84,7 +85,7 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
-        with _quiet(), torch.random.fork_rng(devices=[]):  # layers absent from the file are drawn at random
+        with quiet(), torch.random.fork_rng(devices=[]):  # layers absent from the file are drawn at random
             config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
             if config.is_encoder_decoder:
                 raise ModelError(f"the base {name!r} is an encoder-decoder", "choose an encoder or a decoder")
@@ -117,6 +118,7 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
     pad = next(token for token in special if token is not None and token < rows)
     return Base(
         name=name,
+        directory=directory,
         network=network,
         tokenizer=tokenizer,
         fingerprint=fingerprint,
@@ -152,7 +154,7 @@ def _download(name: str) -> Path:
 
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     try:
-        with _quiet():
+        with quiet():
             return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["onnx/*", "openvino/*"]))
     except Exception as error:  # no network, no such repository, no permission: the Hub has a dozen kinds
         hint = 'check the spelling and the network, or give a directory; base = "minilm" needs no network'
@@ -208,7 +210,7 @@ def _longest(tokenizer: Any, config: Any, network: Any) -> int | None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars and no advice from transformers and huggingface_hub; as before afterwards."""
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         are_progress_bars_disabled,

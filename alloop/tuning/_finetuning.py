@@ -52,7 +52,7 @@ class FineTuner(Schedule, ABC):
     def fit(self, job: FitJob, out: Path) -> dict[str, float]:
         """Train, with early stopping if there is a `job.dev`. The same job gives the same bytes (on one machine).
 
-        Returns train_loss (the mean over the steps), steps and, with dev, dev_loss.
+        Returns train_loss (the mean over the steps), steps, trainable_parameters and, with dev, dev_loss.
         """
         return fit_committee(self._fit_one, job, out, resample=False)
 
@@ -100,7 +100,8 @@ class FineTuner(Schedule, ABC):
             "options": self._shape(),
         }
         write_model(out, self.name, about, {"adapter.safetensors": learnt, "head.safetensors": linear})
-        return measured
+        trainable = sum(array.size for array in [*learnt.values(), *linear.values()])
+        return {**measured, "trainable_parameters": float(trainable)}
 
     def _predict_one(self, base: Base, model: Path, texts: Sequence[str]) -> Predictions:
         from alloop.tuning._encoding import embed_texts

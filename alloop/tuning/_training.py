@@ -69,7 +69,7 @@ def train(
     losses: list[float] = []
     best = _Best(trained)
     with progress("training", steps) as advance:
-        for rows in _batches([len(ids) for ids in tokens], schedule.batch, steps, rng):
+        for rows in batches([len(ids) for ids in tokens], schedule.batch, steps, rng):
             loss = objective(*forward([tokens[row] for row in rows]), target[rows])
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
@@ -164,7 +164,7 @@ class _Best:
             parameter.data.copy_(weights)
 
 
-def _batches(lengths: Sequence[int], batch: int, steps: int, rng: np.random.Generator) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], batch: int, steps: int, rng: np.random.Generator) -> Iterator[list[int]]:
     """Row numbers of each step's examples: every row once an epoch, texts of similar length together.
 
     Only four batches at a time are sorted by length between them, so that epochs still differ in their batches.

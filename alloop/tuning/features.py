@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from alloop.errors import ModelError
-from alloop.tuning import FitJob, Predictions
+from alloop.tuning import Choice, FitJob, Predictions, Range, Search
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits, probabilities
@@ -31,6 +31,10 @@ class Features:
     class_weights: ClassWeights = "sqrt"
 
     gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
+    search: ClassVar[Search] = {
+        "strength": Range(0.3, 1000, log=True),
+        "class_weights": Choice(("none", "sqrt", "balanced")),
+    }
 
     def __post_init__(self) -> None:
         if self.strength <= 0 or self.max_tokens < 1:
@@ -63,7 +67,8 @@ class Features:
         }
         write_model(out, "features", about, {"head.safetensors": arrays})
         probs = probabilities(linear_logits(x, arrays), job.kind)
-        return {"train_loss": float(-np.log(np.where(y > 0, probs, 1 - probs).clip(1e-7)).mean())}
+        loss = float(-np.log(np.where(y > 0, probs, 1 - probs).clip(1e-7)).mean())
+        return {"train_loss": loss, "trainable_parameters": float(sum(array.size for array in arrays.values()))}
 
     def _predict_one(self, model: Path, texts: Sequence[str]) -> Predictions:
         from alloop.tuning._bases import load_base

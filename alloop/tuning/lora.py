@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from alloop.errors import ModelError
+from alloop.tuning import Choice, Range, Search
 from alloop.tuning._finetuning import FineTuner
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class LoRA(FineTuner):
     dropout: float = 0.0
 
     name: ClassVar[str] = "lora"
+    search: ClassVar[Search] = {
+        "learning_rate": Range(2e-4, 4e-3, log=True),
+        ("steps", "epochs"): Choice(((60, 1.5), (120, 3.0), (240, 6.0))),
+        ("rank", "alpha"): Choice(((4, 8.0), (8, 16.0), (16, 32.0), (32, 64.0)), reshapes=True),
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from alloop.tuning import FitJob, Predictions
+from alloop.tuning import Choice, FitJob, Predictions, Range, Search
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import read_model, refuse_needs, write_model
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits, probabilities
@@ -34,6 +34,10 @@ class TfIdf:
     class_weights: ClassWeights = "sqrt"
 
     gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
+    search: ClassVar[Search] = {
+        "strength": Range(0.1, 1000, log=True),
+        "class_weights": Choice(("none", "sqrt", "balanced")),
+    }
 
     def __post_init__(self) -> None:
         if self.strength <= 0 or self.max_features < 1:
@@ -70,7 +74,8 @@ class TfIdf:
         files = {"weights.safetensors": {**arrays, **idf}, "vocabulary.json": vocabularies}
         write_model(out, "tfidf", about, files)
         probs = probabilities(linear_logits(x, arrays), job.kind)
-        return {"train_loss": float(-np.log(np.where(y > 0, probs, 1 - probs).clip(1e-7)).mean())}
+        loss = float(-np.log(np.where(y > 0, probs, 1 - probs).clip(1e-7)).mean())
+        return {"train_loss": loss, "trainable_parameters": float(sum(array.size for array in arrays.values()))}
 
 
 plugin = TfIdf

@@ -26,12 +26,12 @@ class Person:
         """All tasks with all that belongs to them, in the order they were made."""
         return sorted(self.client.tasks.list(project=self.project, page_size=1000), key=lambda task: int(task.id))
 
-    def next_task(self) -> int | None:
+    def next_task(self) -> dict[str, Any] | None:
         """The task that the label stream shows this person now, locked for them; None where the queue is empty."""
-        response = self.client._client_wrapper.httpx_client.request(
-            f"api/projects/{self.project}/next", method="GET", request_options={"max_retries": 0}
+        answer = _connection(self.url).get(
+            f"{self.url}/api/projects/{self.project}/next", headers={"Authorization": f"Token {self.token}"}
         )
-        return int(response.json()["id"]) if response.status_code == 200 else None
+        return None if answer.status_code == 404 else dict(answer.raise_for_status().json())
 
     def answer(self, task: int, labels: Sequence[str] = (), seconds: float = 2.0) -> int:
         """Choose labels; returns the annotation's id."""
@@ -52,10 +52,15 @@ class Person:
 
 
 @cache
-def _client(url: str, token: str) -> LabelStudio:
+def _connection(url: str) -> httpx.Client:
     connection = httpx.Client(timeout=60)
     atexit.register(connection.close)
-    return LabelStudio(base_url=url, api_key=token, httpx_client=connection)
+    return connection
+
+
+@cache
+def _client(url: str, token: str) -> LabelStudio:
+    return LabelStudio(base_url=url, api_key=token, httpx_client=_connection(url))
 
 
 def choices(labels: Sequence[str]) -> list[dict[str, Any]]:

@@ -60,8 +60,16 @@ class StudioServer:
 
     def get(self, path: str, token: str | None = None) -> Any:
         """The JSON at a path of the server, such as /api/projects/."""
-        header = {"Authorization": f"Token {token or self.token}"}
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, headers=header), timeout=30) as answer:
+        return self._ask(path, token)
+
+    def post(self, path: str, data: object, token: str | None = None) -> Any:
+        """What the server answers to some JSON."""
+        return self._ask(path, token, json.dumps(data).encode())
+
+    def _ask(self, path: str, token: str | None, body: bytes | None = None) -> Any:
+        headers = {"Authorization": f"Token {token or self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, body, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def add_user(self, name: str) -> User:
@@ -90,12 +98,11 @@ def free_port() -> int:
 
 def template() -> Path:
     """A directory with a migrated database, made at the first use and shared by all test processes: it takes 30 s."""
-    made = VENV / f"template-{fingerprint([studio.PINS.read_text(), studio.SETTINGS])}"
+    made = VENV / f"template-{fingerprint([studio.PINS.read_text(), Path(studio.__file__).read_text()])}"
     with open(VENV / ".template.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            made.mkdir(mode=0o700)
         if not (made / "data").exists():
+            made.mkdir(mode=0o700, exist_ok=True)
             studio._make_database(made, PYTHON, lock, print)
     return made
 
@@ -107,4 +114,4 @@ def why_not() -> str | None:
 
 def chromium() -> str | None:
     """The browser of this machine."""
-    return shutil.which("chromium")
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alloop import studio
 from alloop.annotators import Desk, annotators
 from alloop.annotators.label_studio import KEY
 from alloop.errors import ConfigError, RemoteError, WaitingError
@@ -15,6 +16,7 @@ from alloop.project import Project
 from alloop.reports import status
 from alloop.rounds import run_round
 from alloop.store import Store
+from tests.command import done
 from tests.conftest import ANIMALS
 from tests.label_studio.people import Person
 from tests.label_studio.server import StudioServer
@@ -384,3 +386,18 @@ def test_the_key_is_nowhere(make: Make, studio_server: StudioServer) -> None:
         if path.is_file() and studio_server.token.encode() in path.read_bytes()
     ]
     assert holding == []
+
+
+def test_a_project_made_while_ones_own_server_runs_uses_it(
+    studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write_csv: Callable[..., str]
+) -> None:
+    monkeypatch.setattr(studio, "directory", lambda: studio_server.root)
+    monkeypatch.delenv(KEY, raising=False)
+    data = write_csv("texts.csv", ["text"], [[f"the cat sleeps {place}"] for place in range(30)])
+    here = tmp_path / "cats"
+    ran = done("init", here, "--data", data, "--labels", "animal,vehicle", "--batch", 5, "--round")
+    assert f"annotators work in the Label Studio that runs at {studio_server.url}" in ran.err
+    project = Project.open(here)
+    address = f"{studio_server.url}/projects/{remembered(project)['id']}/data"
+    assert f"Next: answer the tasks at {address}, then: alloop round" in ran.err
+    assert len(person(project, studio_server).tasks()) == 5

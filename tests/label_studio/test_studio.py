@@ -1,6 +1,6 @@
 """A Label Studio of one's own: the real one where its ways matter, a small one where it has to misbehave."""
 
-import fcntl
+import contextlib
 import json
 import os
 import shutil
@@ -9,8 +9,12 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,7 +22,7 @@ import pytest
 from alloop import studio
 from alloop.errors import AlloopError, LockedError
 from tests.command import alloop, done
-from tests.label_studio.server import VENV, free_port, template, why_not
+from tests.label_studio.server import VENV, StudioServer, free_port, template, why_not
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +64,8 @@ class Up(BaseHTTPRequestHandler):
         self.wfile.write(b"UP")
 def serve():
     HTTPServer(("127.0.0.1", int(url.rpartition(":")[2])), Up).serve_forever()
+if sys.argv[1] == "init":
+    open(os.environ["LABEL_STUDIO_BASE_DATA_DIR"] + "/label_studio.sqlite3", "x").write("whole")
 if sys.argv[1] == "start":
 {textwrap.indent(textwrap.dedent(does), "    ")}
 """
@@ -80,23 +86,12 @@ if sys.argv[1] == "start":
 GOOD = 'print(f"Starting development server at {url}/", flush=True)\nserve()'
 
 
-def test_up_makes_a_database_that_a_killed_up_left_half_made(tmp_path: Path) -> None:
-    if reason := why_not():
-        pytest.skip(reason)
-    root, words = tmp_path / "studio", []
-    root.mkdir(mode=0o700)
-    (root / "data.new").mkdir()
-    (root / "data.new" / "label_studio.sqlite3").write_text("half a database")
-    try:
-        found = studio.up(free_port(), venv=VENV, root=root, tell=words.append)
-        assert found.url in words[-1]
-        assert studio.running(root=root) == found
-    finally:
-        studio.down(root=root)
-    assert sorted(path.name for path in root.iterdir() if path.is_dir()) == [".config", "data"]
+def test_nobody_else_can_read_the_data_and_no_log_holds_a_secret(root: Path) -> None:
+    words: list[str] = []
+    found = studio.up(free_port(), venv=VENV, root=root, tell=words.append)
     private = [path for path in (root / "data").rglob("*") if path.is_file()] + [root / "server.log"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
-    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (root, root / "data")] == [0o700, 0o700]
     said = "".join(path.read_text() for path in root.glob("server.*")) + "".join(words) + repr(found)
     assert found.login.username in said
     assert found.login.password not in said
@@ -122,6 +117,31 @@ def test_a_server_runs_in_its_own_session_until_it_is_taken_down(root: Path) -> 
     assert not studio.down(root=root)
     assert studio.running(root=root) is None
     assert studio.status(root=root).state == "stopped"
+
+
+def test_the_server_looks_up_no_name_and_connects_to_nobody(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spy").mkdir()
+    (tmp_path / "spy" / "sitecustomize.py").write_text(f"""
+import sys
+def spy(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        with open({str(tmp_path / "calls")!r}, "a") as file:
+            print(event, *map(str, arguments), file=file)
+sys.addaudithook(spy)
+""")
+    monkeypatch.setattr(studio, "KEPT", (*studio.KEPT, "PYTHONPATH"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "spy"))
+    found = studio.up(free_port(), venv=VENV, root=root)
+    for path in ("/api/version", "/api/current-user/whoami", "/user/login/", "/heidi-tips"):  # tips come from GitHub
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(
+                urllib.request.Request(found.url + path, headers={"Authorization": f"Token {found.token}"}), timeout=30
+            ).close()
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls  # it looks for a Redis on this machine
+    assert [line for line in calls if "127.0.0.1" not in line and "localhost" not in line] == []
 
 
 def test_a_killed_server_is_noticed_and_comes_back_at_the_same_address_with_the_same_login(root: Path) -> None:
@@ -192,6 +212,17 @@ def test_an_environment_is_made_once_and_again_where_it_is_not_whole(
     assert words[1].startswith("Installing")
 
 
+def test_a_database_that_a_killed_up_left_half_made_is_made_again(empty: Path, pretend: Callable[[str], None]) -> None:
+    pretend(GOOD)
+    (empty / "data.new").mkdir(parents=True)
+    (empty / "data.new" / "label_studio.sqlite3").write_text("half")
+    first = studio.up(free_port(), root=empty)
+    assert (empty / "data" / "label_studio.sqlite3").read_text() == "whole"
+    assert not (empty / "data.new").exists()
+    studio.down(root=empty)
+    assert studio.up(root=empty).login == first.login  # made only once, or the small server would complain
+
+
 def test_a_server_that_dies_at_once_says_its_last_words_without_its_secrets(
     empty: Path, pretend: Callable[[str], None]
 ) -> None:
@@ -209,7 +240,7 @@ def test_a_server_that_never_answers_is_ended_even_if_it_does_not_listen(
     pretend("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(600)")
     with pytest.raises(AlloopError, match=r"has not answered at .* for 1 s"):
         studio.up(free_port(), root=empty, patience_s=1)
-    assert studio.status(root=empty).state == "died"
+    assert studio.status(root=empty).state == "stopped"
     assert studio.logs(root=empty) == ["deaf"]
 
 
@@ -233,8 +264,7 @@ def test_a_process_that_got_the_number_of_ours_is_left_alone(tmp_path: Path) -> 
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    with open(tmp_path / ".lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with studio._locked(tmp_path):
         with pytest.raises(LockedError, match="another `alloop studio` command is at work"):
             studio.up(root=tmp_path)
         assert studio.status(root=tmp_path).state == "not installed"
@@ -251,6 +281,38 @@ def test_where_nothing_ever_ran_there_is_no_log(tmp_path: Path, monkeypatch: pyt
     assert ran.err == f"error: there is no log yet at {tmp_path}/studio/server.log\nhint: alloop studio up\n"
     assert done("studio", "status").out == "Label Studio is not set up here.\nNext: alloop studio up\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_webhooks_and_models_on_this_machine_are_reached(studio_server: StudioServer) -> None:
+    asked: list[str] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"status": "UP", "model_version": "7", "results": []}')
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *arguments: object) -> None: ...
+
+    listener = HTTPServer(("127.0.0.1", 0), Listener)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{listener.server_port}"
+    try:
+        config = '<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="a"/></Choices></View>'
+        project = studio_server.post("/api/projects/", {"title": "reached", "label_config": config})["id"]
+        studio_server.post("/api/webhooks/", {"project": project, "url": f"{url}/hook", "send_for_all_actions": True})
+        studio_server.post(f"/api/projects/{project}/import", [{"t": "one"}])
+        assert asked == ["/hook"]
+        studio_server.post("/api/ml/", {"project": project, "url": url, "title": "model"})
+        assert set(asked[1:]) == {"/health", "/setup"}
+    finally:
+        listener.shutdown()
+        listener.server_close()
 
 
 def wait_for_the_end_of(pid: int) -> None:
