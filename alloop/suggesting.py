@@ -118,8 +118,8 @@ class Suggester:
         The result is empty and the score 0 for a task without a text, for one that is blind, and for all of them while
         there is no model or the label config offers none of its labels. That is no error: Label Studio would pass it on
         to annotators, who can go on without us, and the log tells whoever can mend it. An answer that the config does
-        not offer is left out and not replaced by the second best, which is
-        wrong by the model's own word. Raises DataError for a label config that is not XML.
+        not offer is left out and not replaced by the second best, which is wrong by the model's own word.
+        Raises DataError for a label config that is not XML.
         """
         choices_of(label_config)  # a wrong one is refused also while there is no model
         with self._one_at_a_time, Project.opened(self.root) as project:
