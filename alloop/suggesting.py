@@ -99,7 +99,7 @@ class Suggester:
 
     def __init__(self, root: Path, log: Callable[[str], None] = lambda words: None) -> None:
         self.root = root
-        self.model_version: str | None = None
+        self.model_version = ""  # and not None, for which Label Studio would refuse the annotator the task
         self.problem: str | None = None
         self._model: tuple[RoundRow, Path] | None = None
         self._refused: Path | None = None
@@ -116,9 +116,10 @@ class Suggester:
         """A prediction for each task, in order: {"result", "score", "model_version"}.
 
         The result is empty and the score 0 for a task without a text, for one that is blind, and for all of them while
-        there is no model or the label config offers none of its labels: annotators go on labelling, and it is the log
-        that says so. An answer is left out, not replaced, where the config does not offer it: the second best would be
-        wrong by the model's own word. Raises DataError for a label config that is not XML.
+        there is no model or the label config offers none of its labels. That is no error: Label Studio would pass it on
+        to annotators, who can go on without us, and the log tells whoever can mend it. An answer that the config does
+        not offer is left out and not replaced by the second best, which is wrong by the model's own word.
+        Raises DataError for a label config that is not XML.
         """
         choices_of(label_config)  # a wrong one is refused also while there is no model
         with self._one_at_a_time, Project.opened(self.root) as project:
@@ -141,7 +142,7 @@ class Suggester:
     def _take_newest(self, project: Project) -> None:
         newest = project.store.newest_directory("train")
         if newest is None:
-            self._model = self.model_version = self.problem = None
+            self._model, self.model_version, self.problem = None, "", None
             return
         number, directory = newest[0], project.path(newest[1])
         if directory in (self._refused, self._model and self._model[1]):

@@ -134,7 +134,7 @@ def test_only_labels_that_the_config_offers_are_suggested(trained: Project) -> N
 def test_without_a_model_annotators_are_not_held_up(make_project: Make) -> None:
     project = make_project("p")
     with serving(project) as served:
-        assert served.predict({"text": CAT}) == [{"result": [], "score": 0, "model_version": None}]
+        assert served.predict({"text": CAT}) == [{"result": [], "score": 0, "model_version": ""}]
         health = served.client.get("/health").json()
         assert (health["status"], health["model_version"]) == ("UP", None)
         assert "no model" in health["problem"]
