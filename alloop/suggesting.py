@@ -112,30 +112,30 @@ class Suggester:
         with self._one_at_a_time, Project.opened(self.root) as project:
             self._take_newest(project)
 
-    def suggest(self, tasks: Sequence[Any], label_config: str) -> list[dict[str, Any]]:
-        """A prediction for each task, in order: {"result", "score", "model_version"}.
+    def suggest(self, tasks: Sequence[Any], label_config: str) -> list[list[dict[str, Any]]]:
+        """For each task, in order, a prediction, {"result", "score", "model_version"}, or none.
 
-        The result is empty and the score 0 for a task without a text, for one that is blind, and for all of them while
-        there is no model or the label config offers none of its labels. That is no error: Label Studio would pass it on
-        to annotators, who can go on without us, and the log tells whoever can mend it. An answer that the config does
-        not offer is left out and not replaced by the second best, which is wrong by the model's own word.
+        None for a task without a text, for one that is blind, and for all of them while there is no model or the label
+        config offers none of its labels. An empty prediction would be stored, and the annotator's answer would look as
+        if it had been prompted. It is no error either: Label Studio would pass that on to annotators, who can go on
+        without us, and the log tells whoever can mend it. An answer that the config does not offer is left out and not
+        replaced by the second best, which is wrong by the model's own word.
         Raises DataError for a label config that is not XML.
         """
         choices_of(label_config)  # a wrong one is refused also while there is no model
         with self._one_at_a_time, Project.opened(self.root) as project:
             self._take_newest(project)
-            nothing = {"result": [], "score": 0.0, "model_version": self.model_version}
             if self._model is None:
-                return [nothing for _ in tasks]
+                return [[] for _ in tasks]
             row, model = self._model
             control = control_for(label_config, restore(row.config).task.names)
             if control is None:
                 self._log_once("no suggestions: the project in Label Studio offers none of the model's labels")
-                return [nothing for _ in tasks]
+                return [[] for _ in tasks]
             texts = _texts(tasks, control, project)
             said = dict(zip(texts, answers(project, texts.values(), row, model), strict=True))
             return [
-                {**prediction(said[place], control), "model_version": self.model_version} if place in said else nothing
+                [{**prediction(said[place], control), "model_version": self.model_version}] if place in said else []
                 for place in range(len(tasks))
             ]
 

@@ -192,7 +192,7 @@ def test_an_environment_is_made_once_and_again_where_it_is_not_whole(
 ) -> None:
     studio.PINS.write_text("--no-index\nlabel-studio==9.8\n")
     with pytest.raises(AlloopError, match=r"could not be installed: ERROR: No matching distribution .*9\.8") as error:
-        studio.up(root=empty)
+        studio.up(free_port(), root=empty)
     assert error.value.hint == f"everything it said is in {empty / 'install.log'}"
 
     pretend(GOOD)
