@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from alloop import studio
@@ -429,3 +430,28 @@ def test_a_number_that_belongs_to_another_project_now_is_noticed(make: Make, stu
     with pytest.raises(RemoteError, match="is not the one that it was"):
         run_round(project)
     assert project.store.open_tasks() == 8
+
+
+def test_a_personal_access_token_works_too_and_a_legacy_one_that_is_not_allowed_is_explained(
+    make: Make, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = studio_server.post("/api/token/", {})["token"]
+    monkeypatch.setenv(KEY, token)
+    project = make("personal")
+    monkeypatch.setenv(KEY, token)  # make() sets the legacy one
+    assert run_round(project).pushed == 8
+    answer_all(person(project, studio_server))
+    assert run_round(project).labels == 8
+
+    access = httpx.post(f"{studio_server.url}/api/token/refresh/", json={"refresh": token}).json()["access"]
+    settings, header = f"{studio_server.url}/api/jwt/settings", {"Authorization": f"Bearer {access}"}
+    allowed = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+    refused = {**allowed, "legacy_api_tokens_enabled": False}
+    try:
+        assert httpx.post(settings, json=refused, headers=header).status_code < 300
+        monkeypatch.setenv(KEY, studio_server.token)
+        with pytest.raises(RemoteError, match="refused the legacy token") as error:
+            run_round(project)
+        assert "takes personal access tokens" in (error.value.hint or "")
+    finally:
+        httpx.post(settings, json=allowed, headers=header)
