@@ -204,7 +204,11 @@ class LabelStudio:
             config = self._label_config(desk)
             for _ in SETTLES_S[:3]:
                 try:
-                    server.write(lambda c, o: c.projects.create(**self._settings(desk, config), request_options=o))
+                    server.write(
+                        lambda c, o: c.projects.create(
+                            **_names(desk), **self._settings(desk, config), request_options=o
+                        )
+                    )
                 except UnsureError:
                     time.sleep(SETTLES_S[2])
                 if (found := self._find(server, desk)) is not None:
@@ -225,8 +229,6 @@ class LabelStudio:
             }
         )
         return {
-            "title": f"alloop {desk.name}"[:50],
-            "description": f"Made by alloop for its project {desk.name}. {_mark(desk)}",
             "label_config": config,
             "sampling": "Sequential sampling",
             "maximum_annotations": desk.annotators_per_text,
@@ -278,17 +280,17 @@ class LabelStudio:
         standing = desk.standing([task["data"]["alloop_key"] for task in changed])
         names = _annotator_names(server) if any(task["annotations"] for task in changed) else {}
         found = []
-        present: dict[str, set[str]] = defaultdict(set)  # a task that is there twice has the answers of both
+        present: dict[str, set[str]] = defaultdict(set)
         for task in changed:
             key = task["data"]["alloop_key"]
             for one in task["annotations"]:
                 present[key].add(str(one["id"]))
                 found.append(_annotation(one, key, form, names))
-        for task in changed:
-            key = task["data"]["alloop_key"]
-            for remote_id in set(standing.get(key, ())) - present[key]:
-                found.append(_deletion(remote_id, key, task["updated_at"]))
-                present[key].add(remote_id)
+        at = {task["data"]["alloop_key"]: task["updated_at"] for task in changed}
+        doubtful = [key for key in at if set(standing.get(key, ())) - present[key]]
+        for key, copies in _there(server, project, doubtful, ",annotations").items():
+            left = {str(one["id"]) for copy in copies for one in copy["annotations"]}  # of a copy that did not change
+            found += [_deletion(one, key, at[key]) for one in set(standing[key]) - present[key] - left]
         yield from sorted(found, key=lambda one: (one.version.partition("#")[0], one.remote_id))
 
     def _renew(self, server: "Server", project: "RemoteProject", tasks: Sequence[Task], desk: Desk) -> None:
@@ -843,6 +845,14 @@ def _stamp(moment: datetime) -> str:
 
 
 # memory
+
+
+def _names(desk: Desk) -> dict[str, str]:
+    """What people may change; only the mark has to stay."""
+    return {
+        "title": f"alloop {desk.name}"[:50],
+        "description": f"Made by alloop for its project {desk.name}. {_mark(desk)}",
+    }
 
 
 def _mark(desk: Desk) -> str:

@@ -455,3 +455,32 @@ def test_a_personal_access_token_works_too_and_a_legacy_one_that_is_not_allowed_
         assert "takes personal access tokens" in (error.value.hint or "")
     finally:
         httpx.post(settings, json=allowed, headers=header)
+
+
+def test_a_label_that_is_removed_after_it_was_used_stops_nothing(make: Make, studio_server: StudioServer) -> None:
+    project = make()
+    config = project.root / "alloop.toml"
+    config.write_text(config.read_text().replace('["animal", "vehicle"]', '["animal", "vehicle", "plant"]'))
+    run_round(project)
+    someone = person(project, studio_server)
+    first, *rest = [int(task.id) for task in someone.tasks()]
+    someone.answer(first, ["plant"])
+    config.write_text(config.read_text().replace('"vehicle", "plant"]', '"vehicle"]'))
+    for task in rest:
+        someone.answer(task, ["animal"] if task % 2 else ["vehicle"])
+    run_round(project)
+    result = project.store.step_results(2)["pull"]
+    assert (result["new"], result["unused"]) == (8, 1)
+    assert 'value="plant"' not in (someone.client.projects.get(someone.project).label_config or "")
+
+
+def test_a_name_that_people_gave_the_project_stays(make: Make, studio_server: StudioServer) -> None:
+    project = make()
+    run_round(project)
+    someone = person(project, studio_server)
+    someone.client.projects.update(someone.project, title="Our texts")
+    config = project.root / "alloop.toml"
+    config.write_text(config.read_text().replace('["animal", "vehicle"]', '["animal", "vehicle", "plant"]'))
+    with pytest.raises(WaitingError):
+        run_round(project)
+    assert someone.client.projects.get(someone.project).title == "Our texts"
