@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
+from alloop.annotators import Examines
 from alloop.config import Config
 from alloop.errors import AlloopError
 from alloop.project import Project, check_plugins, tuner_spec
@@ -51,6 +52,7 @@ def examine(project: Project) -> list[Check]:
         ("test texts", _test_texts),
         ("device", _device),
         ("base model", _base),
+        ("annotator", _annotator),
         ("cost", _cost),
     ]
     checks: list[Check] = []
@@ -206,6 +208,16 @@ def _base(project: Project) -> Check:
     millions = sum(parameter.numel() for parameter in base.network.parameters()) / 1e6
     took = f"loaded in {time.perf_counter() - start:.1f} s"
     return Check("base model", True, f"{base.name}: {millions:.1f} M parameters, {base.width} dimensions, {took}")
+
+
+def _annotator(project: Project) -> list[Check]:
+    """What the annotator says of its backend, where it can say something."""
+    config = project.config
+    annotator = project.annotator(config)
+    if not isinstance(annotator, Examines):
+        return []
+    desk = project.desk(config, project.store.last_batch_round())
+    return [Check(found.name, found.ok, found.message, found.hint) for found in annotator.examine(desk)]
 
 
 def _cost(project: Project) -> Check:

@@ -313,6 +313,9 @@ def test_waiting_tasks_of_earlier_rounds(
         for key in keys:
             shown = {prediction.model_version for prediction in there[key].predictions}
             assert shown == (set() if blind[key] else {"round-0002", "round-0003"})
+        seen = "SELECT t.key, t.predicted <> p.predicted FROM tasks t JOIN picks p USING (round, text_id)"
+        renewed = {key for key, is_new in rows(project, seen) if is_new}
+        assert renewed == {key for key in keys if not blind[key]}
     else:
         blind_ones = {key for (key,) in rows(project, "SELECT key FROM tasks WHERE purpose <> 'pick'")}
         assert not (keys - blind_ones) & there.keys()
