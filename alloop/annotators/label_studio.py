@@ -52,7 +52,6 @@ RIGHTS = (
     "annotations.view",
 )
 SOON = timedelta(days=7)  # a key that expires so soon is worth a word
-LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 AT_ONCE = 500  # tasks in one request
 QUIET = timedelta(minutes=10)  # nobody answered for so long: nobody has a task open
 OVERLAP = timedelta(seconds=60)  # a change is stamped before it is committed, so the last minute is read again
@@ -928,8 +927,12 @@ def _key_finding(server: Server) -> tuple[Finding, bool]:
     if claims.get("token_type") == "access":
         message = f"{KEY} holds an access token, which is good for minutes only, not a personal access token"
         return Finding("key", False, message, _where_to_get(server, "")), False
-    if isinstance(claims.get("exp"), int | float):
-        end = datetime.fromtimestamp(min(float(claims["exp"]), LAST_DAY), UTC)
+    if kind == "personal access token":
+        try:
+            end = datetime.fromtimestamp(float(claims["exp"]), UTC)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            message = f"the personal access token in {KEY} is damaged; was all of it copied?"
+            return Finding("key", False, message, _where_to_get(server, "")), False
         if end < datetime.now(UTC):
             message = f"the personal access token in {KEY} has expired on {end:%Y-%m-%d}"
             return Finding("key", False, message, _where_to_get(server, "")), False
@@ -976,7 +979,8 @@ def _suggestions(server: Server, project: RemoteProject, there: Any, desk: Desk)
     n = int(_page(server, project, where, "id", [], 1).response.total) if desk.model_version else 0
     settings = f"{server.url}/projects/{project.id}/settings/ml"
     if shown and not shown.startswith("round-"):
-        return Finding("suggestions", None, f"annotators see those of {shown!r}, not those pushed with the tasks")
+        message = f"annotators see those of {shown!r}, not those that came with the tasks"
+        return Finding("suggestions", None, f"{message}: do not go by what the report says of them")
     if not n:
         return Finding("suggestions", True, "none in the newest batch")
     if not there.show_collab_predictions:
@@ -1034,17 +1038,17 @@ def _counts(server: Server, project: RemoteProject, desk: Desk) -> Iterator[Find
     expected = set(desk.open_keys())
     lost, more = sorted(expected - there.keys()), sorted(there.keys() - expected)
     if lost:
-        message = f"{len(lost):,} of {len(expected):,} are not on the server any more, first {lost[0]}"
+        message = f"not on the server any more: {len(lost):,} of {len(expected):,}, first {lost[0]}"
         yield Finding("tasks", False, message, f"{again}  # stops waiting for them; what was answered is kept")
     if more:
-        message = f"{len(more):,} on the server are withdrawn or not known here, first {more[0]}"
+        message = f"on the server, but withdrawn or not known here: {len(more):,}, first {more[0]}"
         hint = f"{again}  # goes on with a push that was interrupted; else delete them in the Data Manager"
         yield Finding("tasks", False, message, hint)
     if not lost and not more:
         yield Finding("tasks", True, f"{len(expected):,} here and on the server")
     copied = {key: sum(map(_is_touched, copies)) for key, copies in there.items() if len(copies) > 1}
     if copied:
-        message = f"{len(copied):,} of the tasks are on the server more than once, first {min(copied)}"
+        message = f"more than once on the server: {len(copied):,}, first {min(copied)}"
         is_harmless = all(touched == len(there[key]) for key, touched in copied.items())
         hint = "somebody has worked on each, and all answers count: delete one in the Data Manager if it is wrong"
         if not is_harmless:
@@ -1058,8 +1062,8 @@ def _counts(server: Server, project: RemoteProject, desk: Desk) -> Iterator[Find
     read = {key for key, ids in desk.standing(there.keys()).items() if ids}
     unread, undone = len(answered - read), len(read - answered)
     if unread or undone:
-        parts = [f"{unread:,} of {len(answered):,} answered tasks are not read yet"] if unread else []
-        parts += [f"{undone:,} answers that were read are not there any more"] if undone else []
+        parts = [f"{len(answered):,} tasks answered, not read yet: {unread:,}"]
+        parts += [f"read, but not there any more: {undone:,}"] if undone else []
         yield Finding("answers", None, ", ".join(parts), f"{again}  # reads what is new")
     else:
         yield Finding("answers", True, f"{len(answered):,} tasks answered, all of them read")

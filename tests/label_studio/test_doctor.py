@@ -1,8 +1,13 @@
 """`alloop doctor` on a project whose annotators work on a real server: one broken thing at a time."""
 
+import base64
+import json
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from alloop.annotators import Examines, Finding
@@ -120,7 +125,7 @@ def test_copies_are_counted_and_a_round_removes_them(make: Make, studio_server: 
     someone.client.projects.import_tasks(someone.project, request=[{"data": data}])
     found = looked(project)["copies"]
     assert found.ok is False
-    assert found.message == f"1 of the tasks are on the server more than once, first {data['alloop_key']}"
+    assert found.message == f"more than once on the server: 1, first {data['alloop_key']}"
     with pytest.raises(WaitingError):
         run_round(project)
     assert wrong(project) == set()
@@ -142,7 +147,7 @@ def test_lost_tasks_are_counted_and_a_round_stops_waiting(make: Make, studio_ser
     someone.client.tasks.delete(str(someone.tasks()[-1].id))
     found = looked(project)["tasks"]
     assert found.ok is False
-    assert found.message.startswith("1 of 16 are not on the server any more, first ")
+    assert found.message.startswith("not on the server any more: 1 of 16, first ")
     with pytest.raises(WaitingError):
         run_round(project)
     assert wrong(project) == set()
@@ -152,7 +157,7 @@ def test_answers_nobody_has_read_are_counted(make: Make, studio_server: StudioSe
     project = pushed(make)
     answer_all(person(project, studio_server))
     found = looked(project)["answers"]
-    assert (found.ok, found.message) == (None, "8 of 16 answered tasks are not read yet")
+    assert (found.ok, found.message) == (None, "16 tasks answered, not read yet: 8")
 
 
 def test_suggestions_of_an_old_model_are_said(make: Make, studio_server: StudioServer) -> None:  # noqa: F811
@@ -173,3 +178,86 @@ def test_a_project_deleted_there_is_one_failure(make: Make, studio_server: Studi
     assert wrong(project) == {"project"}
     assert studio_server.token not in str(looked(project))
     assert remembered(project)
+
+
+@pytest.mark.filterwarnings("ignore:The `parse_obj` method is deprecated")  # the SDK's own, when it renews a token
+def test_a_personal_access_token_says_until_when_it_is_good(
+    make: Make,  # noqa: F811
+    studio_server: StudioServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = make()
+    someone = studio_server.add_user("doctors-friend")
+    header = {"Authorization": f"Token {someone.token}"}
+    token = httpx.post(f"{studio_server.url}/api/token/", headers=header).json()["token"]
+    monkeypatch.setenv(KEY, token)
+    found = looked(project)
+    assert found["key"].ok is True
+    assert found["key"].message.startswith(f"a personal access token of {someone.email}, good until 2")
+    assert found["rights"].ok is True
+    assert token not in str(found)
+
+
+@pytest.mark.filterwarnings("ignore:The `parse_obj` method is deprecated")
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"token_type": "refresh", "exp": 1_600_000_000}, "has expired on 2020-09-13"),
+        ({"token_type": "access", "exp": 9_000_000_000}, "holds an access token, which is good for minutes only"),
+        ({"token_type": "refresh", "exp": 9_000_000_000}, "refused the personal access token"),
+        ({"token_type": "refresh", "exp": 1e30}, "is damaged"),
+        ([], "is damaged"),
+    ],
+)
+def test_a_token_that_cannot_work_says_why(
+    make: Make,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    claims: Any,
+    message: str,
+) -> None:
+    token = f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2ln"
+    monkeypatch.setenv(KEY, token)
+    found = looked(make())
+    assert (list(found), found["key"].ok) == (["server", "key"], False)
+    assert message in found["key"].message
+    assert f"export {KEY}=" in (found["key"].hint or "")
+    assert token not in str(found)
+
+
+class _Model(BaseHTTPRequestHandler):
+    """As much of an ML backend as the server asks for when it greets one."""
+
+    def do_GET(self) -> None:
+        body = b'{"status": "UP", "model_version": "mine"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the server hands over a token."""
+
+
+def test_a_model_on_this_machine_that_is_not_reached_is_explained(
+    make: Make,  # noqa: F811
+    studio_server: StudioServer,
+) -> None:
+    project = make()
+    run_round(project)
+    someone = person(project, studio_server)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as model:
+        threading.Thread(target=model.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{model.server_port}"
+        someone.client.ml.create(url=url, project=someone.project, title="live")
+        found = looked(project)["ML backend"]
+        assert (found.ok, found.message) == (True, f"live at 127.0.0.1:{model.server_port} is connected")
+        model.shutdown()
+    found = looked(project)["ML backend"]
+    assert found.ok is False
+    assert "LABEL_STUDIO_ML_BLOCK_LOCAL_IP=false" in (found.hint or "")
+    assert "it does not say why" in found.message
