@@ -12,7 +12,7 @@ from alloop.project import Project
 from alloop.records import Annotation, Task
 from alloop.reports import report
 from alloop.rounds import run_round
-from alloop.store import PickRow, Store, StoredText
+from alloop.store import MIGRATIONS, PickRow, Store, StoredText
 
 SURE = {"cat": 0.9, "dog": 0.1}
 
@@ -142,6 +142,15 @@ def test_what_a_waiting_task_shows_now_counts_not_what_it_was_picked_for(store: 
     with store.transaction():
         store.note_predicted({"uid:t0:1": {"cat": 0.2, "dog": 0.8}})
     assert anchoring(store, "single", {})["shown"]["value"] == 1.0  # type: ignore[index]
+
+
+def test_a_database_that_was_not_brought_up_to_date_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(MIGRATIONS, "m003_predicted")
+    Store.create(tmp_path / "alloop.db", "uid").close()
+    monkeypatch.undo()
+    assert anchoring(Store.open(tmp_path / "alloop.db"), "single", {}) is None
 
 
 def test_suggestions_never_shown_are_no_matter(store: Store) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from alloop.annotators import Desk, annotators
@@ -15,8 +16,9 @@ from alloop.project import Project
 from alloop.reports import status
 from alloop.rounds import run_round
 from alloop.store import Store
+from tests.command import change
 from tests.conftest import ANIMALS
-from tests.label_studio.people import Person
+from tests.label_studio.people import Person, choices
 from tests.label_studio.server import StudioServer
 
 pytestmark = pytest.mark.slow
@@ -323,6 +325,25 @@ def test_waiting_tasks_of_earlier_rounds(
         again = {key.rpartition(":")[0] for key in keys} & {task.data["alloop_key"].rpartition(":")[0] for task in new}
         if stale == "rescore":
             assert again == {key.rpartition(":")[0] for key in keys - blind_ones}
+
+
+def test_waiting_tasks_are_judged_by_one_model_shown_or_hidden(make: Make, studio_server: StudioServer) -> None:
+    project = make(settings="suggest = 0.5", batch=16)
+    run_round(project)
+    someone = person(project, studio_server)
+    answer_all(someone)
+    run_round(project)
+    touched = next(task for task in someone.tasks() if not task.annotations and task.predictions)
+    draft = {"task": int(touched.id), "result": choices(["animal"]), "lead_time": 1.0}
+    url = f"{studio_server.url}/api/tasks/{touched.id}/drafts"
+    httpx.post(url, json=draft, headers={"Authorization": f"Token {studio_server.token}"}).raise_for_status()
+    change(project.root / "alloop.toml", {"suggest = 0.5": 'suggest = "none"'})
+    run_round(project, go_on=True)
+    seen = "SELECT t.key, t.blind, t.predicted <> p.predicted FROM tasks t JOIN picks p USING (round, text_id)"
+    waiting = rows(project, f"{seen} WHERE t.round = 2 AND t.purpose = 'pick'")
+    assert {blind for _, blind, _ in waiting} == {0, 1}
+    assert {key for key, _, is_new in waiting if not is_new} == {touched.data["alloop_key"]}
+    assert someone.client.projects.get(someone.project).model_version == "round-0003"  # the new batch has none to show
 
 
 def test_nothing_is_withdrawn_while_somebody_is_at_work(make: Make, studio_server: StudioServer) -> None:
