@@ -149,17 +149,16 @@ class LabelStudio:
         there = _there(server, project, [task.key for task in waiting])
         gone = {task.key for task in waiting if task.key not in there}
         current: set[str] = set()
-        if self.stale == "keep":
+        untouched = {key for key, copies in there.items() if not any(map(_is_touched, copies))}
+        if self.stale == "keep" or not (there and _is_quiet(server, project)):
             blind = {task.key for task in waiting if task.blind}
-            untouched = {key for key, copies in there.items() if not any(map(_is_touched, copies))}
             renewed = self._renew(server, project, [t for t in waiting if t.key in there and t.suggestion], desk)
             current = blind & untouched | renewed
-        elif there and _is_quiet(server, project):
-            for key, copies in there.items():
-                if not any(_is_touched(copy) for copy in copies):
-                    for copy in copies:
-                        _delete(server, copy["id"])
-                    gone.add(key)
+        else:
+            for key in untouched:
+                for copy in there[key]:
+                    _delete(server, copy["id"])
+            gone |= untouched
         return Tended(gone, current)
 
     def examine(self, desk: Desk) -> Iterator[Finding]:
@@ -208,7 +207,7 @@ class LabelStudio:
 
     def _queue(self, project: Any, server: "Server", desk: Desk) -> Finding:
         """Order and overlap: in any other order annotators do not get the most useful texts first."""
-        hint = f"set it in {server.url}/projects/{project.id}/settings" if self.project else _put_back(desk)
+        hint = f"set it in {server.url}/projects/{project.id}/settings" if self.project is not None else _put_back(desk)
         order = str(project.sampling or "Sequential sampling")
         if order != "Sequential sampling":
             message = f"it is in the order of {order!r}, so that the best texts are not asked first"
@@ -216,7 +215,8 @@ class LabelStudio:
         if project.maximum_annotations != desk.annotators_per_text:
             there, asked = project.maximum_annotations, desk.annotators_per_text
             message = f"each text is shown to {there} annotators there, annotators_per_text is {asked}"
-            return Finding("queue", False, message, hint)
+            wanted = f"[annotate] annotators_per_text = {there}, or change the project's"
+            return Finding("queue", False, message, hint if self.project is None else wanted)
         return Finding("queue", True, f"sequential, {desk.annotators_per_text} for each text")
 
     def server(self) -> "Server":
@@ -977,7 +977,7 @@ def _suggestions(server: Server, project: RemoteProject, there: Any, desk: Desk)
         _filter("total_predictions", "Number", "greater", 0),
     ]
     n = int(_page(server, project, where, "id", [], 1).response.total) if desk.model_version else 0
-    settings = f"{server.url}/projects/{project.id}/settings/ml"
+    settings = f"{server.url}/projects/{project.id}/settings/annotation"
     if shown and not shown.startswith("round-"):
         message = f"annotators see those of {shown!r}, not those that came with the tasks"
         return Finding("suggestions", None, f"{message}: do not go by what the report says of them")

@@ -305,7 +305,7 @@ def test_waiting_tasks_of_earlier_rounds(
     first, *waiting = [task for task in someone.tasks() if not task.annotations]
     someone.answer(int(first.id), [truth(first.data["text"])])
     keys = {task.data["alloop_key"] for task in waiting}
-    monkeypatch.setattr(label_studio, "QUIET", timedelta(0))
+    monkeypatch.setattr(label_studio, "QUIET", timedelta(seconds=-2))  # the header Date has whole seconds
     run_round(project, go_on=True)
     there = {task.data["alloop_key"]: task for task in someone.tasks()}
     assert first.data["alloop_key"] in there
@@ -347,13 +347,16 @@ def test_waiting_tasks_are_judged_by_one_model_shown_or_hidden(make: Make, studi
 
 
 def test_nothing_is_withdrawn_while_somebody_is_at_work(make: Make, studio_server: StudioServer) -> None:
-    project = make(more='[options.label-studio]\nstale = "withdraw"')
+    project = make(settings='suggest = "all"', more='[options.label-studio]\nstale = "withdraw"')
     run_round(project)
     someone = person(project, studio_server)
     answer_all(someone)
     run_round(project)
     run_round(project, go_on=True)  # the last answer is seconds old
-    assert len(someone.tasks()) == 24
+    tasks = someone.tasks()
+    assert len(tasks) == 24
+    shown = [{one.model_version for one in task.predictions} for task in tasks[8:16] if task.predictions]
+    assert shown == [{"round-0002", "round-0003"}] * 7  # what stays shows something: only the newest can be seen
 
 
 def test_a_refused_key_is_explained_and_not_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
