@@ -38,10 +38,12 @@ from alloop.records import Annotation, Task
 KEY = "LABEL_STUDIO_API_KEY"  # the environment variable; a server of alloop's own needs none
 INSTALL = "pip install 'alloop[label-studio]'"
 AT_ONCE = 500  # tasks in one request
+AT_FIRST = 50  # tasks in the first request of a pull, which is the only one where little was changed
 QUIET = timedelta(minutes=10)  # nobody answered for so long: nobody has a task open
 OVERLAP = timedelta(seconds=60)  # a change is stamped before it is committed, so the last minute is read again
 SETTLES_S = (0.2, 0.5, 1.0, 2.0, 4.0)  # waits for a write whose answer was lost to show up after all
 READS_AGAIN_S = (0.5, 2.0)  # waits before a read is repeated
+WRITES_S = 120.0  # the least patience with a write: one given up too early has to be looked for
 
 T = TypeVar("T")
 
@@ -82,10 +84,11 @@ class LabelStudio:
         for start in range(0, len(missing), AT_ONCE):
             _import(server, project, missing[start : start + AT_ONCE], form, desk)
         there = _there(server, project, [task.key for task in tasks])
-        _drop_copies(server, there)
+        made = {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
+        there = _drop_copies(server, there)
         if any(task.suggestion for task in tasks):
             _show_suggestions(server, project, desk)
-        ids = {key: min(task["id"] for task in found) for key, found in there.items()}
+        ids = {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
         lost = [task.key for task in tasks if task.key not in ids]
         if lost:
             raise RemoteError(
@@ -93,7 +96,7 @@ class LabelStudio:
                 "did somebody delete tasks just now? The same command goes on",
                 is_temporary=True,
             )
-        new = [ids[task.key] for task in missing]
+        new = [made[task.key] for task in missing]
         if new != sorted(new):
             raise RemoteError(
                 f"{server.url} has put the tasks of project {project.id} into another order than they were sent in",
@@ -171,8 +174,8 @@ class LabelStudio:
             number = self.project
             found = server.read(lambda c, o: c.projects.get(number, request_options=o))
         else:
-            listed = server.read(lambda c, o: c.projects.list(page_size=1000, request_options=o)).items
-            ours = [one for one in listed or () if _mark(desk) in (one.description or "")]
+            listed = server.read(lambda c, o: _whole(c.projects.list(page_size=1000, request_options=o))).items
+            ours = [one for one in listed if _mark(desk) in (one.description or "")]
             if not ours:
                 return None
             found = min(ours, key=lambda one: int(one.id))
@@ -339,7 +342,7 @@ class Server:
 
     def write(self, call: Callable[[Any, Any], T]) -> T:
         """Ask once. Raises UnsureError where nobody knows whether it was done, RemoteError where it surely was not."""
-        return self._call(call, max(120.0, self.timeout_s))
+        return self._call(call, max(WRITES_S, self.timeout_s))
 
     def silent(self, what: str) -> RemoteError:
         return RemoteError(
@@ -362,18 +365,17 @@ class Server:
                 "is Label Studio running? alloop studio up" if _is_local(self.url) else "check the url and the network",
                 is_temporary=True,
             ) from None
-        except (httpx.TransportError, httpx.InvalidURL, ValueError, KeyError) as error:
-            # cut off, timed out, or something that is not Label Studio's JSON (a proxy's page)
+        except httpx.TransportError as error:
             how = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "broke off its answer"
-            if not isinstance(error, httpx.TransportError):
-                how = "answered something that is not Label Studio's"
             raise UnsureError(
                 RemoteError(f"{self.url} {how}", "nothing is lost; the same command goes on", is_temporary=True)
             ) from None
+        except (httpx.InvalidURL, ValueError, LookupError, AttributeError, TypeError):  # the SDK, on a proxy's page
+            raise UnsureError(self._strange()) from None
 
     def _refused(self, status: int, body: Any) -> Exception:
         """A sentence for what the server said. Pages of HTML are not repeated."""
-        detail = str(body.get("detail", "")) if isinstance(body, dict) else ""
+        detail = " ".join(str(body.get("detail", "")).split()) if isinstance(body, dict) else ""
         wrong = body.get("validation_errors") if isinstance(body, dict) else None
         words = (f": {detail}" if detail else "") + (f" ({str(wrong)[:300]})" if wrong else "")
         if status in (401, 403):
@@ -384,6 +386,8 @@ class Server:
             return RemoteError(f"{self.url} does not have what was asked for{words}", GONE)
         if status == 429:
             return RemoteError(f"{self.url} is asked too often", "wait a minute", is_temporary=True)
+        if status < 400:
+            return UnsureError(self._strange())
         if status >= 500 or status == 408:
             return UnsureError(
                 RemoteError(
@@ -392,7 +396,17 @@ class Server:
                     is_temporary=True,
                 )
             )
-        return RemoteError(f"{self.url} did not accept what was sent (status {status}){words}")
+        return RemoteError(
+            f"{self.url} did not accept what was sent (status {status}){words}",
+            "nothing is lost; please report this with the version of Label Studio",
+        )
+
+    def _strange(self) -> RemoteError:
+        return RemoteError(
+            f"{self.url} answered something that is not Label Studio's",
+            "is the url right, and is a proxy or a login page in between? Nothing is lost; the same command goes on",
+            is_temporary=True,
+        )
 
 
 GONE = (
@@ -591,14 +605,15 @@ def _is_touched(task: Mapping[str, Any]) -> bool:
     return bool(task.get("total_annotations") or task.get("cancelled_annotations") or task.get("drafts"))
 
 
-def _drop_copies(server: Server, there: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """Of tasks with the same key, delete those nobody touched, but one."""
-    for copies in there.values():
-        if len(copies) > 1:
-            touched = [copy for copy in copies if _is_touched(copy)]
-            untouched = sorted((copy for copy in copies if not _is_touched(copy)), key=lambda copy: int(copy["id"]))
-            for copy in untouched[0 if touched else 1 :]:
+def _drop_copies(server: Server, there: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Sequence[dict[str, Any]]]:
+    """Of tasks with the same key, delete those nobody touched, but one. Returns those that stay."""
+    left = {}
+    for key, copies in there.items():
+        left[key] = [copy for copy in copies if _is_touched(copy)] or [min(copies, key=lambda copy: int(copy["id"]))]
+        for copy in copies:
+            if copy not in left[key]:
                 _delete(server, copy["id"])
+    return left
 
 
 def _delete(server: Server, task_id: int) -> None:
@@ -618,8 +633,7 @@ def _swept(server: Server, project: RemoteProject, desk: Desk) -> tuple[set[str]
             there[task["data"]["alloop_key"]].append(task)
         else:
             others += 1
-    _drop_copies(server, there)
-    left = sum(max(1, sum(map(_is_touched, copies))) for copies in there.values())
+    left = sum(map(len, _drop_copies(server, there).values()))
     return {key for key in desk.open_keys() if key not in there}, left + others
 
 
@@ -634,15 +648,14 @@ def _is_quiet(server: Server, project: RemoteProject) -> bool:
     newest = None
     for one in (where, skipped):
         page = _page(server, project, one, "id,updated_at,annotations", ["-tasks:updated_at"], 1)
-        for task in page.items or ():
+        for task in page.items:
             for annotation in task.annotations or ():
                 at = _time(annotation["updated_at"])
                 newest = at if newest is None else max(newest, at)
     if newest is None:
         return True
     said = server.read(lambda c, o: c.versions.with_raw_response.get(request_options=o)).headers.get("date")
-    now = parsedate_to_datetime(said) if said else datetime.now(UTC)
-    return now - newest > QUIET
+    return said is not None and parsedate_to_datetime(said) - newest > QUIET  # our own clock may differ
 
 
 # lists
@@ -657,11 +670,15 @@ def _page(
 ) -> Any:
     """The first tasks of a list; `total` of its response counts all of the list."""
     query = json.dumps({"ordering": list(order), "filters": {"conjunction": "and", "items": list(where)}})
-    return server.read(
-        lambda c, o: c.tasks.list(
-            project=project.id, query=query, fields="all", include=include, page=1, page_size=size, request_options=o
-        )
-    )
+    asked = {"project": project.id, "query": query, "fields": "all", "include": include, "page": 1, "page_size": size}
+    return server.read(lambda c, o: _whole(c.tasks.list(**asked, request_options=o)))
+
+
+def _whole(page: Any) -> Any:
+    """The page of a list. Raises ValueError for what the SDK takes for an empty one though it is no list at all."""
+    if not isinstance(page.items, list):
+        raise ValueError("no list")
+    return page
 
 
 def _listed(server: Server, project: RemoteProject, where: Sequence[Any], include: str) -> Iterator[dict[str, Any]]:
@@ -670,7 +687,7 @@ def _listed(server: Server, project: RemoteProject, where: Sequence[Any], includ
     while True:
         above = [*where, _filter("id", "Number", "greater", last)]
         page = _page(server, project, above, include, ["tasks:id"], AT_ONCE)
-        items = [_plain(task) for task in page.items or ()]
+        items = [_plain(task) for task in page.items]
         yield from items
         if len(items) < AT_ONCE:
             return
@@ -681,12 +698,12 @@ def _changed(server: Server, project: RemoteProject, since: datetime | None) -> 
     """The tasks that were changed since a time, with their answers; and how many tasks there are in all."""
     include = "id,data,updated_at,annotations,result,completed_by,was_cancelled,lead_time,created_at,value"
     order = ["-tasks:updated_at"]
-    page = _page(server, project, [], include, order, 50)
+    page = _page(server, project, [], include, order, AT_FIRST)
     total = int(page.response.total)
     seen: dict[int, dict[str, Any]] = {}
-    size = 50
+    size = AT_FIRST
     while True:
-        items = [_plain(task) for task in page.items or ()]
+        items = [_plain(task) for task in page.items]
         new = [task for task in items if task["id"] not in seen]
         seen |= {task["id"]: task for task in new}
         is_read = since is not None and any(_time(task["updated_at"]) < since for task in items)
