@@ -185,10 +185,10 @@ class LabelStudio:
         """The project on the server, made if need be, with today's labels."""
         found = self._find(server, desk)
         if found is None:
-            config = self._label_config(desk)
+            settings = self._settings(desk, self._label_config(desk))
             for _ in SETTLES_S[:3]:
                 try:
-                    server.write(lambda c, o: c.projects.create(**self._settings(desk, config), request_options=o))
+                    server.write(lambda c, o: c.projects.create(**settings, request_options=o))
                 except UnsureError:
                     time.sleep(SETTLES_S[2])
                 if (found := self._find(server, desk)) is not None:
@@ -370,7 +370,8 @@ class Server:
             raise UnsureError(
                 RemoteError(f"{self.url} {how}", "nothing is lost; the same command goes on", is_temporary=True)
             ) from None
-        except (httpx.InvalidURL, ValueError, LookupError, AttributeError, TypeError):  # the SDK, on a proxy's page
+        except (httpx.RequestError, httpx.InvalidURL, ValueError, LookupError, AttributeError, TypeError):
+            # not Label Studio's JSON but a proxy's page: the SDK has many ways to stumble over it
             raise UnsureError(self._strange()) from None
 
     def _refused(self, status: int, body: Any) -> Exception:
@@ -605,7 +606,7 @@ def _is_touched(task: Mapping[str, Any]) -> bool:
     return bool(task.get("total_annotations") or task.get("cancelled_annotations") or task.get("drafts"))
 
 
-def _drop_copies(server: Server, there: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Sequence[dict[str, Any]]]:
+def _drop_copies(server: Server, there: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
     """Of tasks with the same key, delete those nobody touched, but one. Returns those that stay."""
     left = {}
     for key, copies in there.items():

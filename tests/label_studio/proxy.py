@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -94,6 +95,7 @@ class Proxy:
         self.plan: dict[int, Fault] = {}
         self.seen: list[str] = []
         self.held: list[Exchange] = []
+        self.client: Path | None = None  # a file with the number of the client's process
         self._listener = _Listener(("127.0.0.1", 0), _Handler)
         self._listener.proxy = self
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
@@ -140,6 +142,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Not on the test's stderr."""
+
+
+def always(fault: Fault) -> dict[int, Fault]:
+    """A plan with this fault at every request."""
+    return dict.fromkeys(range(1, 200), fault)
+
+
+def at_first(end: str, fault: Fault) -> dict[int, Fault]:
+    """A plan with this fault at the first request whose path ends so."""
+    there: list[str] = []
+
+    def act(exchange: Exchange) -> None:
+        is_it = exchange.line.endswith(end) and not there
+        there.extend([end] if is_it else [])
+        (fault if is_it else Exchange.pass_on)(exchange)
+
+    return always(act)
 
 
 # what can go wrong

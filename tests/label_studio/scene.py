@@ -5,11 +5,14 @@ the project afterwards, and the server and the project have to say the same.
 """
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,9 @@ from alloop.errors import AlloopError
 from alloop.project import Project
 from alloop.rounds import run_round
 from tests.label_studio.people import Person
-from tests.label_studio.proxy import Fault, Proxy
+from tests.label_studio.proxy import Exchange, Fault, Proxy
 from tests.label_studio.server import StudioServer
+from tests.resume_driver import in_child, run_rounds
 from tests.test_resume import Snapshot, snapshot
 
 ROUNDS = 4  # the last one asks nothing
@@ -64,13 +68,14 @@ class Scene:
     seen: list[list[str]] = field(default_factory=list)
 
     def play(self, plans: Sequence[Plan] = (), way: Way | None = None) -> tuple[Snapshot, list[str]]:
-        """All rounds, each with its plan of faults; what they left, and what is wrong with it."""
+        """As many rounds as there are plans of faults, or all; what they left, and what is wrong with it."""
         root = self.start.with_name("played")
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(self.start, root)
+        self.proxy.client = root / "pid"
         self.said.clear()
         self.seen.clear()
-        for number in range(1, ROUNDS + 1):
+        for number in range(1, len(plans or range(ROUNDS)) + 1):
             if number > 1:
                 work(person_of(root, self.server), root, number)
             self.proxy.restart(plans[number - 1] if plans else {})
@@ -101,6 +106,36 @@ def person_of(root: Path, server: StudioServer) -> Person:
     """Somebody who labels what the project has pushed."""
     number = json.loads((root / "inbox" / "label-studio.json").read_text())["id"]
     return Person(server.url, server.token, number)
+
+
+def in_a_child(kill_at: Sequence[int | None] = (None,) * ROUNDS, points: list[list[str]] | None = None) -> Way:
+    """Run each round in a process of its own, killed at a line or by a fault, and again until it is through."""
+
+    def way(root: Path, number: int) -> None:
+        def life(kill_at: int | None) -> list[str]:
+            (root / "pid").write_text(str(os.getpid()))
+            label_studio._client.cache_clear()  # the connection is the parent's
+            return run_rounds(root, number, kill_at, push=number < ROUNDS)
+
+        lives = [kill_at[number - 1], *(None,) * TRIES]
+        found = next(done for at in lives if (done := in_child(partial(life, at))) is not None)
+        if points is not None:
+            points.append(found)
+
+    return way
+
+
+def kill_before(exchange: Exchange) -> None:
+    """SIGKILL while the request is under way, and the server never hears of it."""
+    assert exchange.proxy.client is not None
+    os.kill(int(exchange.proxy.client.read_text()), signal.SIGKILL)
+    exchange.wait()
+
+
+def kill_after(exchange: Exchange) -> None:
+    """SIGKILL after the server has carried it out, before its answer is there."""
+    exchange.carry_out()
+    kill_before(exchange)
 
 
 def work(someone: Person, root: Path, number: int) -> None:
