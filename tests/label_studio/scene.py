@@ -75,22 +75,22 @@ class Scene:
         self.proxy.client = root / "pid"
         self.said.clear()
         self.seen.clear()
-        for number in range(1, len(plans or range(ROUNDS)) + 1):
-            if number > 1:
-                work(person_of(root, self.server), root, number)
-            self.proxy.restart(plans[number - 1] if plans else {})
-            if way is None:
-                self.said += finish_round(root, number)
-            else:
-                way(root, number)
-            self.proxy.release()
-            self.seen.append(self.proxy.seen)
-        someone = person_of(root, self.server)
         try:
+            for number in range(1, len(plans or range(ROUNDS)) + 1):
+                if number > 1:
+                    work(person_of(root, self.server), root, number)
+                self.proxy.restart(plans[number - 1] if plans else {})
+                if way is None:
+                    self.said += finish_round(root, number)
+                else:
+                    way(root, number)
+                self.proxy.release()
+                self.seen.append(self.proxy.seen)
+            someone = person_of(root, self.server)
             return left(root), [*trouble(root, someone), *self._others(someone.project)]
         finally:
             for one in self._projects():
-                someone.client.projects.delete(one)
+                Person(self.server.url, self.server.token, one).client.projects.delete(one)
 
     def _projects(self) -> list[int]:
         there = self.server.get("/api/projects/?page_size=1000")["results"]
@@ -108,21 +108,30 @@ def person_of(root: Path, server: StudioServer) -> Person:
     return Person(server.url, server.token, number)
 
 
-def in_a_child(kill_at: Sequence[int | None] = (None,) * ROUNDS, points: list[list[str]] | None = None) -> Way:
-    """Run each round in a process of its own, killed at a line or by a fault, and again until it is through."""
+class InAChild:
+    """A way to run each round in a process of its own: killed at a line or by a fault, and again until it is through.
 
-    def way(root: Path, number: int) -> None:
-        def life(kill_at: int | None) -> list[str]:
+    `kill_at` has a kill point for each round, 0 for none and all of them in `points`; `deaths` counts the killed.
+    """
+
+    def __init__(self, kill_at: Sequence[int | None] = (None,) * ROUNDS) -> None:
+        self.kill_at = kill_at
+        self.points: list[list[str]] = []
+        self.deaths = 0
+
+    def __call__(self, root: Path, number: int) -> None:
+        def live(kill_at: int | None) -> list[str]:
             (root / "pid").write_text(str(os.getpid()))
             label_studio._client.cache_clear()  # the connection is the parent's
             return run_rounds(root, number, kill_at, push=number < ROUNDS)
 
-        lives = [kill_at[number - 1], *(None,) * TRIES]
-        found = next(done for at in lives if (done := in_child(partial(life, at))) is not None)
-        if points is not None:
-            points.append(found)
-
-    return way
+        for kill_at in (self.kill_at[number - 1], *(None,) * TRIES):
+            done = in_child(partial(live, kill_at))
+            if done is not None:
+                self.points.append(done)
+                return
+            self.deaths += 1
+        raise AssertionError("it was killed again and again")
 
 
 def kill_before(exchange: Exchange) -> None:

@@ -11,7 +11,7 @@ from alloop.errors import AlloopError
 from alloop.intake import create
 from tests.conftest import project_toml, sentences
 from tests.label_studio.proxy import FAULTS, Fault, Proxy, at_first
-from tests.label_studio.scene import ROUNDS, SETTINGS, Plan, Scene, in_a_child, kill_after, kill_before
+from tests.label_studio.scene import ROUNDS, SETTINGS, InAChild, Plan, Scene, kill_after, kill_before
 from tests.label_studio.server import StudioServer
 from tests.test_resume import Snapshot, differences
 
@@ -40,7 +40,7 @@ def quick(studio_server: StudioServer) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scene(studio_server: StudioServer, quick: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A project of 30 texts that reaches the server through a proxy."""
+    """A project of 32 texts that reaches the server through a proxy."""
     proxy = Proxy(studio_server.url)
     root = tmp_path_factory.mktemp("scene")
     (root / "alloop.toml").write_text(
@@ -83,8 +83,9 @@ def check(
     for number, (planned, there) in enumerate(zip(faults, requests, strict=True), 1):
         plans.append({at: kinds[kind] for at, kind in planned.items() if at <= len(there)})
         where += [f"{planned[at]} at request {at} of round {number}, {there[at - 1]}" for at in sorted(plans[-1])]
+    child = InAChild() if kinds is KILLS else None
     try:
-        found, wrong = scene.play(plans, in_a_child() if kinds is KILLS else None)
+        found, wrong = scene.play(plans, child)
         wrong += [f"{name} differs" for name in differences(found, expected)]
     except AlloopError as error:
         wrong = [f"it does not go on: {error}"]
@@ -94,6 +95,8 @@ def check(
         for at in plan
         if at > len(seen)
     ]
+    if child is not None and child.deaths != len(where):
+        wrong.append(f"{child.deaths} were killed")
     for error in scene.said:
         if not error.hint or "\n" in f"{error}{error.hint}" or "<" in str(error):
             wrong.append(f"it says {error}, {error.hint}")
@@ -147,18 +150,20 @@ def test_a_fault_at_every_request_with_the_real_waits(scene: Scene, undisturbed:
 @pytest.fixture(scope="module")
 def points(scene: Scene, undisturbed: Undisturbed) -> list[list[str]]:
     """The kill points of each round; a round in another process leaves the same."""
-    found: list[list[str]] = []
-    there, wrong = scene.play(way=in_a_child([0] * ROUNDS, found))
-    assert (wrong, differences(there, undisturbed[0])) == ([], [])
-    return found
+    child = InAChild([0] * ROUNDS)
+    found, wrong = scene.play(way=child)
+    assert (wrong, differences(found, undisturbed[0])) == ([], [])
+    return child.points
 
 
 def kill(scene: Scene, undisturbed: Undisturbed, points: list[list[str]], kill_at: Sequence[int]) -> list[str]:
     """Play with one kill in each round, at these points; what was wrong afterwards."""
-    found, wrong = scene.play(way=in_a_child(kill_at))
+    child = InAChild(kill_at)
+    found, wrong = scene.play(way=child)
     wrong += [f"{name} differs" for name in differences(found, undisturbed[0])]
+    wrong += [] if child.deaths == len(kill_at) else [f"{child.deaths} were killed"]
     where = [there[at - 1] for at, there in zip(kill_at, points, strict=True)]
-    print(f"{len(where)} kills, {len(wrong)} wrong: {'; '.join(where)}")
+    print(f"{child.deaths} kills, {len(wrong)} wrong: {'; '.join(where)}")
     return [f"{one} ({'; '.join(where)})" for one in wrong]
 
 
