@@ -349,7 +349,7 @@ class Server:
             f"{self.url} did not answer while {what}", "nothing is lost; the same command goes on", is_temporary=True
         )
 
-    def _call(self, call: Callable[[Any, Any], T], timeout_s: float) -> T:
+    def _call(self, call: Callable[[Any, Any], T], timeout_s: float, is_again: bool = False) -> T:
         try:
             import httpx
             from label_studio_sdk.core.api_error import ApiError
@@ -358,6 +358,10 @@ class Server:
         try:
             return call(_client(self.url, self.key), {"max_retries": 0, "timeout_in_seconds": timeout_s})
         except ApiError as error:
+            if error.status_code == 401 and self.key.count(".") == 2 and not is_again:
+                # the SDK renews the access token by our clock; by the server's it may have run out before
+                _client.cache_clear()
+                return self._call(call, timeout_s, is_again=True)
             raise self._refused(error.status_code or 0, error.body) from None
         except httpx.ConnectError as error:
             raise RemoteError(
@@ -418,13 +422,19 @@ GONE = (
 
 @cache
 def _client(url: str, key: str) -> Any:
-    """One per server and process: it keeps its connection, and the access token it made of the key."""
-    import httpx
+    """One per server and process: it keeps the access token it made of the key."""
     from label_studio_sdk import LabelStudio as Client
 
-    connection = httpx.Client()
-    atexit.register(connection.close)
-    return cast(Any, Client)(base_url=url, api_key=key, httpx_client=connection)
+    return cast(Any, Client)(base_url=url, api_key=key, httpx_client=_connections())
+
+
+@cache
+def _connections() -> Any:
+    import httpx
+
+    made = httpx.Client()
+    atexit.register(made.close)
+    return made
 
 
 def _kind_of(key: str) -> str:

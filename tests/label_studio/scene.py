@@ -122,7 +122,8 @@ class InAChild:
     def __call__(self, root: Path, number: int) -> None:
         def live(kill_at: int | None) -> list[str]:
             (root / "pid").write_text(str(os.getpid()))
-            label_studio._client.cache_clear()  # the connection is the parent's
+            label_studio._client.cache_clear()
+            label_studio._connections.cache_clear()  # those that are open are the parent's
             return run_rounds(root, number, kill_at, push=number < ROUNDS)
 
         for kill_at in (self.kill_at[number - 1], *(None,) * TRIES):

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
+from urllib.parse import unquote_plus
 
+import httpx
 import pytest
 
 from alloop.annotators import label_studio
@@ -14,7 +16,18 @@ from alloop.annotators.label_studio import KEY
 from alloop.project import Project
 from tests.command import Ran, alloop
 from tests.label_studio.people import Person
-from tests.label_studio.proxy import Exchange, Fault, Proxy, always, cut_before, cut_within, hang, says
+from tests.label_studio.proxy import (
+    Exchange,
+    Fault,
+    Proxy,
+    always,
+    at_first,
+    cut_after,
+    cut_before,
+    cut_within,
+    hang,
+    says,
+)
 from tests.label_studio.scene import person_of, trouble
 from tests.label_studio.server import StudioServer
 
@@ -210,21 +223,27 @@ def test_a_task_deleted_during_a_pull_hides_no_other(root: Path, proxy: Proxy, a
     assert [one for one in trouble(root, answered) if one.endswith("lost")] == []
 
 
-@pytest.mark.parametrize("request_number", [2, 6])
+@pytest.mark.parametrize("order", ["-tasks:updated_at", "tasks:id"])  # what was changed; what is there at all
 def test_a_project_deleted_while_it_is_read_is_said_and_takes_nothing_along(
-    root: Path, proxy: Proxy, answered: Person, request_number: int
+    root: Path, proxy: Proxy, answered: Person, order: str
 ) -> None:
+    pages: list[str] = []
+
     def delete(exchange: Exchange) -> None:
-        answered.client.projects.delete(answered.project)
+        pages.extend([order] if f'"ordering": ["{order}"]' in unquote_plus(exchange.handler.path) else [])
+        if pages == [order, order]:
+            answered.client.projects.delete(answered.project)
+            pages.append("deleted")
         exchange.pass_on()
 
-    proxy.restart({request_number: delete})
+    proxy.restart(always(delete))
     for _ in range(2):
         ran = alloop("round", root)
         assert_a_sentence_and_a_hint(ran, "does not have what was asked for", answered.token)
         with sqlite3.connect(root / "alloop.db") as connection:
             assert connection.execute("SELECT count(*) FROM tasks WHERE withdrawn_at IS NULL").fetchone() == (4,)
         connection.close()
+    assert "deleted" in pages
 
 
 class OurClock(datetime):
@@ -263,3 +282,51 @@ def test_only_the_servers_clock_counts(
     proxy.restart(always(at_another_time))
     assert alloop("round", root, "--now").code == 0
     assert len(someone.tasks()) == left
+
+
+@pytest.mark.filterwarnings("ignore:The `parse_obj` method:DeprecationWarning")  # the SDK's
+def test_an_access_token_that_ran_out_by_the_servers_clock_is_renewed(
+    root: Path, proxy: Proxy, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = studio_server.add_user("traveller")
+    header = {"Authorization": f"Token {user.token}"}
+    key = httpx.post(f"{studio_server.url}/api/token/", headers=header, timeout=30).json()["token"]
+    monkeypatch.setenv(KEY, key)
+    ran_out = says(401, {"detail": "Given token not valid for any token type"})
+    assert alloop("round", root).code == 0
+    someone = person_of(root, studio_server)
+    for task in someone.tasks():
+        someone.answer(int(task.id), ["animal"])
+    proxy.restart({2: ran_out, 5: ran_out})
+    assert alloop("round", root).code == 0
+    assert proxy.seen.count("POST /api/token/refresh/") == 2
+    assert trouble(root, someone) == []
+    proxy.restart(always(ran_out))
+    assert_a_sentence_and_a_hint(alloop("round", root), "refused the personal access token", key)
+
+
+def test_two_projects_on_one_label_studio_project_heal_only_their_own(
+    make_project: Make, root: Path, proxy: Proxy, studio_server: StudioServer
+) -> None:
+    lost: list[Exchange] = []
+
+    def much_later(exchange: Exchange) -> None:
+        exchange.wait()
+        lost.append(exchange)
+
+    proxy.restart(at_first("/import", much_later))
+    assert alloop("round", root).code == 0
+    someone = person_of(root, studio_server)
+    second = make_project(
+        "second", annotate=f'label-studio"\nurl = "{proxy.url}"\nproject = {someone.project}\n#', batch=4
+    )
+    second.store.close()
+    proxy.restart(at_first("/import", cut_after))
+    assert alloop("round", second.root).code == 0
+    lost[0].do_it()
+    keys = [task.data["alloop_key"] for task in someone.tasks()]
+    assert len(keys) == 12
+    assert alloop("round", second.root).code == 3
+    assert [task.data["alloop_key"] for task in someone.tasks()] == keys
+    assert alloop("round", root).code == 3
+    assert [task.data["alloop_key"] for task in someone.tasks()] == keys[:8]
