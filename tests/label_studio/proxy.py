@@ -1,11 +1,11 @@
 """A proxy before the server that does to chosen requests what networks, proxies and ailing servers do to them.
 
-A fault is a function of an `Exchange`. Every one but `pass_on` leaves the client without the answer it waited for;
-`carry_out` says that the server did the work all the same.
+A fault is a function of an `Exchange`; whether the server does the work all the same, it says by `carry_out`.
 """
 
 import http.client
 import json
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -95,6 +95,7 @@ class Proxy:
         self.plan: dict[int, Fault] = {}
         self.seen: list[str] = []
         self.held: list[Exchange] = []
+        self.errors: list[BaseException | None] = []  # of the tests' own functions
         self.client: Path | None = None  # a file with the number of the client's process
         self._listener = _Listener(("127.0.0.1", 0), _Handler)
         self._listener.proxy = self
@@ -115,6 +116,7 @@ class Proxy:
         self._listener.shutdown()
         self._listener.server_close()
         self._thread.join()
+        assert self.errors == []
 
     def take(self, exchange: Exchange) -> None:
         self.seen.append(exchange.line)
@@ -126,7 +128,10 @@ class _Listener(ThreadingHTTPServer):
     proxy: Proxy
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """The client has gone, or the server has: the other side sees a connection that is cut."""
+        """Where the client or the server has gone, the other side sees a connection that is cut."""
+        error = sys.exception()
+        if not isinstance(error, OSError | http.client.HTTPException):
+            self.proxy.errors.append(error)
 
 
 class _Handler(BaseHTTPRequestHandler):

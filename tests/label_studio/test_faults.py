@@ -29,7 +29,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def quick(studio_server: StudioServer) -> Iterator[None]:
-    """The key is set, and nobody waits long."""
+    """The server runs, the key is set, and nobody waits long."""
+    studio_server.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY, studio_server.token)
         patch.setattr(label_studio, "SETTLES_S", (0.01, 0.05, 0.2))

@@ -50,7 +50,7 @@ def proxy(studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch) -> Itera
 @pytest.fixture
 def root(make_project: Make, proxy: Proxy) -> Path:
     """A project that reaches the server through the proxy."""
-    more = "[options.label-studio]\ntimeout_s = 1.5"
+    more = "[options.label-studio]\ntimeout_s = 2.5"
     project = make_project(annotate=f'label-studio"\nurl = "{proxy.url}"\n#', batch=4, more=more)
     project.store.close()
     return project.root
