@@ -54,10 +54,12 @@ RIGHTS = (
 )
 SOON = timedelta(days=7)  # a key that expires so soon is worth a word
 AT_ONCE = 500  # tasks in one request
+AT_FIRST = 50  # tasks in the first request of a pull, which is the only one where little was changed
 QUIET = timedelta(minutes=10)  # nobody answered for so long: nobody has a task open
 OVERLAP = timedelta(seconds=60)  # a change is stamped before it is committed, so the last minute is read again
 SETTLES_S = (0.2, 0.5, 1.0, 2.0, 4.0)  # waits for a write whose answer was lost to show up after all
 READS_AGAIN_S = (0.5, 2.0)  # waits before a read is repeated
+WRITES_S = 120.0  # the least patience with a write: one given up too early has to be looked for
 
 T = TypeVar("T")
 
@@ -96,14 +98,17 @@ class LabelStudio:
         form = project.form
         keys = [task.key for task in tasks]
         missing = _missing(server, project, tasks)
-        ids: dict[str, int] = {}
+        made: dict[str, int] = {}
         for start in range(0, len(missing), AT_ONCE):
-            ids |= _import(server, project, missing[start : start + AT_ONCE], form, desk)
-        if len(ids) < len(tasks) or _count(server, project, keys) != len(tasks):
-            ids = _each_once(server, project, keys)
+            made |= _import(server, project, missing[start : start + AT_ONCE], form, desk)
+        ids = made
+        if len(made) < len(tasks) or _count(server, project, keys) != len(tasks):
+            there = _there(server, project, keys)
+            made = {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
+            ids = _each_once(server, project, there, keys)
         if any(task.suggestion for task in tasks):
             _show_suggestions(server, project, desk)
-        in_order = [ids[task.key] for task in missing]
+        in_order = [made[task.key] for task in missing]
         if in_order != sorted(in_order):
             raise RemoteError(
                 f"{server.url} has put the tasks of project {project.id} into another order than they were sent in",
@@ -266,8 +271,7 @@ class LabelStudio:
             number = self.project
             found = server.read(lambda c, o: c.projects.get(number, request_options=o))
         else:
-            listed = server.read(lambda c, o: list(c.projects.list(page_size=100, request_options=o)))
-            ours = [one for one in listed if _mark(desk) in (one.description or "")]
+            ours = [one for one in _projects(server) if _mark(desk) in (one.description or "")]
             if not ours:
                 return None
             found = min(ours, key=lambda one: int(one.id))
@@ -277,14 +281,10 @@ class LabelStudio:
         """The project on the server, made if need be, with today's labels."""
         found = self._find(server, desk)
         if found is None:
-            config = self._label_config(desk)
+            settings = self._settings(desk, self._label_config(desk))
             for _ in SETTLES_S[:3]:
                 try:
-                    server.write(
-                        lambda c, o: c.projects.create(
-                            **_names(desk), **self._settings(desk, config), request_options=o
-                        )
-                    )
+                    server.write(lambda c, o: c.projects.create(**_names(desk), **settings, request_options=o))
                 except UnsureError:
                     time.sleep(SETTLES_S[2])
                 if (found := self._find(server, desk)) is not None:
@@ -451,14 +451,14 @@ class Server:
 
     def write(self, call: Callable[[Any, Any], T]) -> T:
         """Ask once. Raises UnsureError where nobody knows whether it was done, RemoteError where it surely was not."""
-        return self._call(call, max(120.0, self.timeout_s))
+        return self._call(call, max(WRITES_S, self.timeout_s))
 
     def silent(self, what: str) -> RemoteError:
         return RemoteError(
             f"{self.url} did not answer while {what}", "nothing is lost; the same command goes on", is_temporary=True
         )
 
-    def _call(self, call: Callable[[Any, Any], T], timeout_s: float) -> T:
+    def _call(self, call: Callable[[Any, Any], T], timeout_s: float, is_again: bool = False) -> T:
         try:
             import httpx
             from label_studio_sdk.core.api_error import ApiError
@@ -467,21 +467,25 @@ class Server:
         try:
             return call(_client(self.url, self.key), {"max_retries": 0, "timeout_in_seconds": timeout_s})
         except ApiError as error:
+            if error.status_code == 401 and self.key.count(".") == 2 and not is_again:
+                # the SDK renews the access token by our clock; by the server's it may have run out before
+                _client.cache_clear()
+                return self._call(call, timeout_s, is_again=True)
             raise self._refused(error.status_code or 0, error.body) from None
         except httpx.ConnectError as error:
             raise _unreachable(self.url, error) from None
-        except (httpx.TransportError, httpx.InvalidURL, ValueError, KeyError) as error:
-            # cut off, timed out, or something that is not Label Studio's JSON (a proxy's page)
+        except httpx.TransportError as error:
             how = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "broke off its answer"
-            if not isinstance(error, httpx.TransportError):
-                how = "answered something that is not Label Studio's"
             raise UnsureError(
                 RemoteError(f"{self.url} {how}", "nothing is lost; the same command goes on", is_temporary=True)
             ) from None
+        except (httpx.RequestError, httpx.InvalidURL, ValueError, LookupError, AttributeError, TypeError):
+            # not Label Studio's JSON but a proxy's page: the SDK has many ways to stumble over it
+            raise UnsureError(self._strange()) from None
 
     def _refused(self, status: int, body: Any) -> Exception:
         """A sentence for what the server said. Pages of HTML are not repeated."""
-        detail = str(body.get("detail", "")) if isinstance(body, dict) else ""
+        detail = " ".join(str(body.get("detail", "")).split()) if isinstance(body, dict) else ""
         wrong = body.get("validation_errors") if isinstance(body, dict) else None
         words = (f": {detail}" if detail else "") + (f" ({str(wrong)[:300]})" if wrong else "")
         if status in (401, 403):
@@ -492,6 +496,8 @@ class Server:
             return RemoteError(f"{self.url} does not have what was asked for{words}", GONE)
         if status == 429:
             return RemoteError(f"{self.url} is asked too often", "wait a minute", is_temporary=True)
+        if status < 400:
+            return UnsureError(self._strange())
         if status >= 500 or status == 408:
             return UnsureError(
                 RemoteError(
@@ -500,7 +506,17 @@ class Server:
                     is_temporary=True,
                 )
             )
-        return RemoteError(f"{self.url} did not accept what was sent (status {status}){words}")
+        return RemoteError(
+            f"{self.url} did not accept what was sent (status {status}){words}",
+            "nothing is lost; please report this with the version of Label Studio",
+        )
+
+    def _strange(self) -> RemoteError:
+        return RemoteError(
+            f"{self.url} answered something that is not Label Studio's",
+            "is the url right, and is a proxy or a login page in between? Nothing is lost; the same command goes on",
+            is_temporary=True,
+        )
 
 
 GONE = (
@@ -511,13 +527,19 @@ GONE = (
 
 @cache
 def _client(url: str, key: str) -> Any:
-    """One per server and process: it keeps its connection, and the access token it made of the key."""
-    import httpx
+    """One per server and process: it keeps the access token it made of the key."""
     from label_studio_sdk import LabelStudio as Client
 
-    connection = httpx.Client()
-    atexit.register(connection.close)
-    return cast(Any, Client)(base_url=url, api_key=key, httpx_client=connection)
+    return cast(Any, Client)(base_url=url, api_key=key, httpx_client=_connections())
+
+
+@cache
+def _connections() -> Any:
+    import httpx
+
+    made = httpx.Client()
+    atexit.register(made.close)
+    return made
 
 
 def _kind_of(key: str) -> str:
@@ -662,9 +684,10 @@ def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form:
     raise last
 
 
-def _each_once(server: Server, project: RemoteProject, keys: Sequence[str]) -> dict[str, int]:
+def _each_once(
+    server: Server, project: RemoteProject, there: dict[str, list[dict[str, Any]]], keys: Sequence[str]
+) -> dict[str, int]:
     """key -> task id, after copies were removed. Raises RemoteError where a task is not there."""
-    there = _there(server, project, keys)
     if _drop_copies(server, project, there):
         there = _there(server, project, keys)
     if lost := [key for key in keys if key not in there]:
@@ -673,7 +696,7 @@ def _each_once(server: Server, project: RemoteProject, keys: Sequence[str]) -> d
             "did somebody delete tasks just now? The same command goes on",
             is_temporary=True,
         )
-    return {key: min(task["id"] for task in copies) for key, copies in there.items()}
+    return {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
 
 
 def _send_tasks(server: Server, project: RemoteProject, payload: Sequence[Any]) -> list[int]:
@@ -801,15 +824,14 @@ def _is_quiet(server: Server, project: RemoteProject) -> bool:
     newest = None
     for one in (where, skipped):
         page = _page(server, project, one, "id,updated_at,annotations", ["-tasks:updated_at"], 1)
-        for task in page.items or ():
+        for task in page.items:
             for annotation in task.annotations or ():
                 at = _time(annotation["updated_at"])
                 newest = at if newest is None else max(newest, at)
     if newest is None:
         return True
     said = server.read(lambda c, o: c.versions.with_raw_response.get(request_options=o)).headers.get("date")
-    now = parsedate_to_datetime(said) if said else datetime.now(UTC)
-    return now - newest > QUIET
+    return said is not None and parsedate_to_datetime(said) - newest > QUIET  # our own clock may differ
 
 
 # lists
@@ -824,11 +846,31 @@ def _page(
 ) -> Any:
     """The first tasks of a list; `total` of its response counts all of the list."""
     query = json.dumps({"ordering": list(order), "filters": {"conjunction": "and", "items": list(where)}})
+    asked = {"project": project.id, "query": query, "fields": "all", "include": include, "page": 1, "page_size": size}
+    return server.read(lambda c, o: _whole(c.tasks.list(**asked, request_options=o)))
+
+
+def _projects(server: Server) -> list[Any]:
+    """All projects that our key may see."""
+    found: list[Any] = []
+    while True:
+        page = _page_of_projects(server, len(found) // AT_ONCE + 1)
+        found += page.items
+        if not page.items or len(found) >= int(page.response.count):
+            return found
+
+
+def _page_of_projects(server: Server, number: int) -> Any:
     return server.read(
-        lambda c, o: c.tasks.list(
-            project=project.id, query=query, fields="all", include=include, page=1, page_size=size, request_options=o
-        )
+        lambda c, o: _whole(c.projects.list(page=number, page_size=AT_ONCE, request_options=o)),
     )
+
+
+def _whole(page: Any) -> Any:
+    """The page of a list. Raises ValueError for what the SDK takes for an empty one though it is no list at all."""
+    if not isinstance(page.items, list):
+        raise ValueError("no list")
+    return page
 
 
 def _listed(server: Server, project: RemoteProject, where: Sequence[Any], include: str) -> Iterator[dict[str, Any]]:
@@ -837,7 +879,7 @@ def _listed(server: Server, project: RemoteProject, where: Sequence[Any], includ
     while True:
         above = [*where, _filter("id", "Number", "greater", last)]
         page = _page(server, project, above, include, ["tasks:id"], AT_ONCE)
-        items = [_plain(task) for task in page.items or ()]
+        items = [_plain(task) for task in page.items]
         yield from items
         if len(items) < AT_ONCE:
             return
@@ -848,12 +890,12 @@ def _changed(server: Server, project: RemoteProject, since: datetime | None) -> 
     """The tasks that were changed since a time, with their answers; and how many tasks there are in all."""
     include = "id,data,updated_at,annotations,result,completed_by,was_cancelled,lead_time,created_at,value"
     order = ["-tasks:updated_at"]
-    page = _page(server, project, [], include, order, 50)
+    page = _page(server, project, [], include, order, AT_FIRST)
     total = int(page.response.total)
     seen: dict[int, dict[str, Any]] = {}
-    size = 50
+    size = AT_FIRST
     while True:
-        items = [_plain(task) for task in page.items or ()]
+        items = [_plain(task) for task in page.items]
         new = [task for task in items if task["id"] not in seen]
         seen |= {task["id"]: task for task in new}
         is_read = since is not None and any(_time(task["updated_at"]) < since for task in items)
