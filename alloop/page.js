@@ -1,0 +1,52 @@
+"use strict";
+// Draws every figure of the page, again when another metric is chosen or the device turns to dark colours.
+const figures = JSON.parse(document.getElementById("figures").textContent);
+const select = document.getElementById("metric");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const isTouch = matchMedia("(pointer: coarse)").matches;
+const config = {
+  responsive: true,
+  displaylogo: false,
+  displayModeBar: isTouch ? false : "hover",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+};
+
+function draw(name) {
+  const { data, layout } = figures[name];
+  const style = getComputedStyle(document.documentElement);
+  const colour = (variable) => style.getPropertyValue(variable).trim();
+  const chosen = select && select.value;
+  layout.font.color = colour("--ink");
+  for (const axis of [layout.xaxis, layout.yaxis]) {
+    axis.gridcolor = axis.linecolor = colour("--line");
+  }
+  if (isTouch) {
+    layout.dragmode = false; // a finger on a figure scrolls the page
+  }
+  if (layout.meta && layout.meta[chosen]) {
+    layout.yaxis.title = { text: layout.meta[chosen].title };
+    layout.yaxis.range = layout.meta[chosen].range.slice();
+  }
+  for (const trace of data) {
+    if (trace.meta) {
+      trace.visible = trace.meta === chosen;
+    }
+    if (trace.type === "heatmap") {
+      trace.colorscale = [[0, colour("--paper")], [1, colour("--heat")]];
+    }
+  }
+  return Plotly.react(name, data, layout, config);
+}
+
+function drawAll() {
+  for (const one of document.querySelectorAll("[data-metric]")) {
+    one.hidden = one.dataset.metric !== select.value;
+  }
+  Object.keys(figures).forEach(draw);
+}
+
+drawAll();
+if (select) {
+  select.addEventListener("change", drawAll);
+}
+dark.addEventListener("change", drawAll);
