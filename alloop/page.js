@@ -1,7 +1,8 @@
 "use strict";
-// Draws every figure of the page, again when another metric is chosen or the device turns to dark colours.
+// Draws every figure of the page; again when a metric or a project is chosen, or the device turns to dark colours.
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const select = document.getElementById("metric");
+const boxes = [...document.querySelectorAll("input[data-project]")];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const isTouch = matchMedia("(pointer: coarse)").matches;
 const config = {
@@ -16,6 +17,7 @@ function draw(name) {
   const style = getComputedStyle(document.documentElement);
   const colour = (variable) => style.getPropertyValue(variable).trim();
   const chosen = select && select.value;
+  const left = boxes.filter((box) => !box.checked).map((box) => box.dataset.project);
   layout.font.color = colour("--ink");
   for (const axis of [layout.xaxis, layout.yaxis]) {
     axis.gridcolor = axis.linecolor = colour("--line");
@@ -28,12 +30,13 @@ function draw(name) {
     layout.yaxis.range = layout.meta[chosen].range.slice();
   }
   for (const trace of data) {
-    if (trace.meta) {
-      trace.visible = trace.meta === chosen;
-    }
+    trace.visible = (!trace.meta || trace.meta === chosen) && !left.includes(trace.legendgroup);
     if (trace.type === "heatmap") {
       trace.colorscale = [[0, colour("--paper")], [1, colour("--heat")]];
     }
+  }
+  for (const one of [...(layout.shapes || []), ...(layout.annotations || [])]) {
+    one.visible = !left.includes(one.name);
   }
   return Plotly.react(name, data, layout, config);
 }
@@ -46,7 +49,6 @@ function drawAll() {
 }
 
 drawAll();
-if (select) {
-  select.addEventListener("change", drawAll);
+for (const one of [select, ...boxes, dark]) {
+  one?.addEventListener("change", drawAll);
 }
-dark.addEventListener("change", drawAll);

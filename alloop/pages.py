@@ -14,7 +14,7 @@ from typing import Any
 
 from alloop import plots
 from alloop.errors import DataError
-from alloop.figures import MOST_CONFUSED, measured_on, short
+from alloop.figures import MOST_CONFUSED, measured_on, pays_for_test, short
 from alloop.files import write_whole
 from alloop.reports import confused, headline, metric_words, with_interval
 
@@ -94,7 +94,7 @@ def _numbers(report: Report) -> str:
     last = report["points"][-1]
     metric = headline(report)
     measured = last["metrics"].get(metric)
-    rows = [("labels paid for", f"{last['labels_paid']:,}"), ("rounds with a model", f"{len(report['points']):,}")]
+    rows = [("labels paid for", f"{last['labels_paid']:,}"), ("rounds", f"{len(report['points']):,}")]
     if measured and measured["low"] is not None:
         rows.insert(0, ("95 % interval", f"{measured['low']:.3f} – {measured['high']:.3f}"))
     if "ece" in last["metrics"]:
@@ -117,14 +117,27 @@ def _curve(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
         f'<p class="quiet" data-metric="{name}"{"" if name == names[0] else " hidden"}>{_under_curve(drawn, name)}</p>'
         for name in names
     )
-    return _box("Learning curve", f"{chosen}{_place('curve')}{captions}")
+    return _box("Learning curve", f"{chosen}{_keys(drawn, with_boxes=True)}{_place('curve')}{captions}")
 
 
 def _under_curve(drawn: Sequence[Report], metric: str) -> str:
     words = measured_on(drawn, metric)
+    if pays_for_test(drawn):
+        words += "; labels of test texts are paid for too"
     if any(point["new_labels"] for report in drawn for point in report["points"]):
         words += "; dotted line: a label was added, so the sides answer different questions"
     return escape(f"{words[:1].upper()}{words[1:]}.")
+
+
+def _keys(drawn: Sequence[Report], with_boxes: bool = False) -> str:
+    """Which line is whose, where there are several; with boxes, to choose which are drawn."""
+    if len(drawn) == 1:
+        return ""
+    keys = []
+    for number, report in enumerate(drawn):
+        box = f'<input type="checkbox" data-project="{number}" checked autocomplete="off">' if with_boxes else ""
+        keys.append(f"<label>{box}{plots.mark(number)}{_name(report['project'])}</label>")
+    return f'<div class="keys">{"".join(keys)}</div>'
 
 
 def _audit(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
@@ -138,7 +151,7 @@ def _audit(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
         "The same on the texts of every batch that were drawn at random, each judged by a model that had not seen its "
         "label: no test file is needed for it. The sum over all rounds so far, so it lags behind the newest model."
     )
-    return _box("Audit: random texts", f'<p class="quiet">{words}</p>{_place("audit")}')
+    return _box("Audit: random texts", f'<p class="quiet">{words}</p>{_keys(drawn)}{_place("audit")}')
 
 
 def _unaudited(report: Report) -> Report:
@@ -176,8 +189,8 @@ def _labels(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
         return ""
     figures["labels"] = figure
     words = "After the last round, the weakest at the top"
-    words += "; n is how many measured texts truly have the label." if len(drawn) == 1 else "."
-    return _box("F1 of each label", f'<p class="quiet">{words}</p>{_place("labels")}')
+    words += "; in brackets, how many measured texts truly have the label." if len(drawn) == 1 else "."
+    return _box("F1 of each label", f'<p class="quiet">{words}</p>{_keys(drawn)}{_place("labels")}')
 
 
 def _confusions(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
@@ -188,7 +201,7 @@ def _confusions(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
     if drawn[0]["kind"] != "single":
         words = "After the last round: labels that were found, missed, and given to texts that do not have them."
         return _box("Hits and misses", f'<p class="quiet">{words}</p>{_place("confusions")}')
-    words = "After the last round: a row for each true label, darker where more of its texts went."
+    words = "After the last round: a row for each true label, coloured where its texts went."
     width = figure.layout.meta["width"]
     pairs = [
         f'<tr><td class="words">{_name(short(pair["label"], 40))}</td>'

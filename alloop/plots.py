@@ -1,7 +1,8 @@
 """Interactive figures of reports, drawn by plotly in the browser. Nothing depends on colour.
 
 One library, one file: plotly is known here, and imported only when something is drawn. It reads `<b>` and its like in
-any text as markup, so names go through `plain` first. A trace that shows one metric only carries its name as `meta`.
+any text as markup, so names go through `plain` first. What belongs to one metric carries its name as `meta`, what
+belongs to one project its number as `legendgroup` (a shape, as `name`): page.js shows what is asked for.
 """
 
 import itertools
@@ -11,7 +12,7 @@ from typing import Any
 
 from alloop.errors import AlloopError
 from alloop.figures import COLOURS as PRINTED
-from alloop.figures import STEP_SHADES, grouped, pays_for_test, short, value_range
+from alloop.figures import STEP_SHADES, grouped, short, value_range
 from alloop.reports import headline, metric_words, per_label, with_interval
 
 Report = Mapping[str, Any]
@@ -69,10 +70,9 @@ def curves(reports: Sequence[Report], split: str = "metrics") -> Any:
         _mark_new_labels(figure, report, number)
     paid = [point["labels_paid"] for report in reports for point in report["points"]]
     is_wide = not paid or min(paid) < 0.5 * max(paid) or len(set(paid)) == 1
-    title = "labels paid for" + (", those of test texts included" if pays_for_test(reports) else "")
-    _dress(figure, 430, legend=len(reports) > 1)
+    _dress(figure, 400)
     figure.update_layout(meta=axes, hoverdistance=40)
-    figure.update_xaxes(title=title, rangemode="tozero" if is_wide else "normal", tickformat=",d")
+    figure.update_xaxes(title="labels paid for", rangemode="tozero" if is_wide else "normal", tickformat=",d")
     figure.update_yaxes(tickformat=".2f")
     return figure
 
@@ -97,7 +97,6 @@ def _draw_curve(
         mode="lines",
         opacity=0.8,
         hoverinfo="skip",
-        showlegend=False,
         **shared,
     )
     error = {
@@ -113,7 +112,6 @@ def _draw_curve(
         y=y,
         error_y=error if len(points) == 1 else None,
         mode="lines+markers",
-        name=plain(short(report["project"])),
         line={**look, "width": 2.5},
         marker={"symbol": _of(SYMBOLS, number), "size": 9},
         cliponaxis=False,
@@ -135,7 +133,12 @@ def _mark_new_labels(figure: Any, report: Report, number: int) -> None:
             figure.add_vline(
                 x=(before["labels_paid"] + point["labels_paid"]) / 2,
                 line={"color": _of(COLOURS, number), "dash": "dot", "width": 1.5},
-                annotation={"text": plain(f"+ {short(', '.join(point['new_labels']))}"), "textangle": -90},
+                name=str(number),
+                annotation={
+                    "name": str(number),
+                    "text": plain(f"+ {short(', '.join(point['new_labels']))}"),
+                    "textangle": -90,
+                },
                 annotation_position="bottom right",
             )
 
@@ -153,7 +156,7 @@ def label_scores(reports: Sequence[Report]) -> Any | None:
         shown = [(place, rows[label]) for place, label in enumerate(order) if label in rows]
         shared: dict[str, Any] = {
             "x": [row["f1"] for _, row in shown],
-            "name": plain(short(reports[number]["project"])),
+            "legendgroup": str(number),
             "customdata": [[plain(short(row["label"], 40)), *_scores(row)] for _, row in shown],
             "hovertemplate": "<b>%{customdata[0]}</b><br>F1 %{customdata[1]}<br>precision %{customdata[2]}"
             "<br>recall %{customdata[3]}<br>n = %{customdata[4]}<extra></extra>",
@@ -163,8 +166,8 @@ def label_scores(reports: Sequence[Report]) -> Any | None:
                 y=[place for place, _ in shown],
                 orientation="h",
                 marker={"color": COLOURS[0]},
-                text=[f"{row['f1']:.2f}" + ("" if row["n"] is None else f"  n = {row['n']:,}") for _, row in shown],
-                textposition=["inside" if row["f1"] > 0.5 else "outside" for _, row in shown],
+                text=[f"{row['f1']:.2f}" + ("" if row["n"] is None else f" ({row['n']:,})") for _, row in shown],
+                textposition=["inside" if row["f1"] > 0.45 else "outside" for _, row in shown],
                 textangle=0,
                 **shared,
             )
@@ -174,8 +177,8 @@ def label_scores(reports: Sequence[Report]) -> Any | None:
             figure.add_scatter(
                 y=[place + apart for place, _ in shown], mode="markers", marker=marker, cliponaxis=False, **shared
             )
-    _dress(figure, 90 + 24 * len(order) + 30 * (len(found) > 1), legend=len(found) > 1)
-    figure.update_xaxes(range=[0, 1.02], title="F1")
+    _dress(figure, 70 + 24 * len(order))
+    figure.update_xaxes(range=[0 if len(found) == 1 else -0.02, 1.02], title="F1")
     figure.update_yaxes(**_ticks(order), range=[len(order) - 0.4, -0.6])
     figure.update_yaxes(showgrid=len(found) > 1)
     return figure
@@ -201,7 +204,9 @@ def _matrix(report: Report) -> Any:
     sums = [sum(row) for row in matrix]
     figure = go.Figure(
         go.Heatmap(
-            z=[[n / max(1, of) for n in row] for row, of in zip(matrix, sums, strict=True)],
+            z=[
+                [(n / max(1, of)) ** 0.5 for n in row] for row, of in zip(matrix, sums, strict=True)
+            ],  # few are seen too
             x=list(range(len(names))),
             y=list(range(len(names))),
             zmin=0,
@@ -220,7 +225,7 @@ def _matrix(report: Report) -> Any:
         )
     )
     cell, font = (28, 12) if few else (12, 9)
-    _dress(figure, 170 + cell * len(names), legend=False)
+    _dress(figure, 170 + cell * len(names))
     longest = min(22, max(len(name) for name in names))
     least = 40 + font * longest // 2 + (20 if few else cell) * len(names)  # pixels; narrower cannot be read
     figure.update_layout(meta={"width": least})
@@ -256,24 +261,24 @@ def step_seconds(reports: Sequence[Report]) -> Any:
     """Where the time goes: a bar for every round, or where there are several projects, for the mean round of each."""
     import plotly.graph_objects as go
 
-    if len(reports) == 1:
+    alone = len(reports) == 1
+    if alone:
         names = [f"{point['round']}" for point in reports[0]["points"]]
         bars = [grouped(point["seconds"]) for point in reports[0]["points"]]
     else:
-        names = [plain(short(report["project"], 16)) for report in reports]
-        bars = []
-        for report in reports:
-            rounds = [grouped(point["seconds"]) for point in report["points"]]
-            bars.append({step: sum(one[step] for one in rounds) / len(rounds) for step in STEP_SHADES})
-    before = "round " if len(reports) == 1 else ""
+        names = [report["project"] for report in reports]
+        bars = [_mean_round(report) for report in reports]
+    places = list(range(len(bars)))
+    longest = max(sum(bar.values()) for bar in bars)
     figure = go.Figure()
     for step, (colour, _) in STEP_SHADES.items():
         heights = [bar[step] for bar in bars]
-        if max(heights) < 0.01 * max(max(sum(bar.values()) for bar in bars), 1e-9):
+        if max(heights) < 0.01 * longest or not longest:
             continue
         figure.add_bar(
-            x=list(range(len(bars))),
-            y=heights,
+            x=places if alone else heights,
+            y=heights if alone else places,
+            orientation="v" if alone else "h",
             name=step,
             width=0.72,
             marker={
@@ -281,21 +286,28 @@ def step_seconds(reports: Sequence[Report]) -> Any:
                 "pattern": _pattern(PATTERNS[step], colour),
                 "line": {"color": "#8A8A8A", "width": 0.6},
             },
-            customdata=names,
-            hovertemplate=f"{before}%{{customdata}}<br>{step}: %{{y:,.1f}} s<extra></extra>",
+            customdata=[
+                [plain(short(f"round {name}" if alone else name, 40)), f"{s:,.1f}"]
+                for name, s in zip(names, heights, strict=True)
+            ],
+            hovertemplate=f"%{{customdata[0]}}<br>{step}: %{{customdata[1]}} s<extra></extra>",
         )
-    _dress(figure, 330, legend=True)
-    every = max(1, -(-len(names) // 12))
+    _dress(figure, 330 if alone else 120 + 40 * len(bars), legend=True)
     figure.update_layout(barmode="stack")
-    figure.update_xaxes(
-        tickvals=list(range(0, len(names), every)),
-        ticktext=names[::every],
-        title="round" if len(reports) == 1 else None,
-        range=[-0.6, max(len(names), 4) - 0.4],
-        showgrid=False,
-    )
-    figure.update_yaxes(title="seconds")
+    if alone:
+        every = max(1, -(-len(names) // 12))
+        figure.update_xaxes(tickvals=places[::every], ticktext=names[::every], title="round", showgrid=False)
+        figure.update_xaxes(range=[-0.6, max(len(names), 4) - 0.4])
+        figure.update_yaxes(title="seconds", rangemode="tozero")
+    else:
+        figure.update_yaxes(**_ticks(names), range=[len(names) - 0.4, -0.6])
+        figure.update_xaxes(title="seconds", rangemode="tozero")
     return figure
+
+
+def _mean_round(report: Report) -> dict[str, float]:
+    rounds = [grouped(point["seconds"]) for point in report["points"]]
+    return {step: sum(one[step] for one in rounds) / len(rounds) for step in STEP_SHADES}
 
 
 def mark(number: int) -> str:
@@ -348,7 +360,7 @@ def _title(words: str) -> dict[str, Any]:
     return {"text": words, "standoff": 8}
 
 
-def _dress(figure: Any, height: int, legend: bool) -> None:
+def _dress(figure: Any, height: int, legend: bool = False) -> None:
     figure.update_layout(
         template="none",
         height=height,
