@@ -28,7 +28,7 @@ def write_page(reports: Sequence[Report], path: Path) -> None:
     """
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{path} does not end in .html", f"name it: {path.with_suffix('.html')}")
-    write_whole(path, page(reports))
+    write_whole(path, page(reports).encode(errors="replace").decode())  # a directory's name may be no proper text
 
 
 def page(reports: Sequence[Report]) -> str:
@@ -40,7 +40,9 @@ def page(reports: Sequence[Report]) -> str:
     if drawn:
         parts += [_curve(drawn, figures), _audit(drawn, figures), _rounds(drawn), _labels(drawn, figures)]
         parts += [_confusions(drawn, figures), _seconds(drawn, figures)]
-    data = ",".join(f'"{name}":{figure.to_json()}' for name, figure in figures.items())  # plotly escapes < and /
+    data = ",".join(
+        f'"{name}":{figure.to_json(engine="json")}' for name, figure in figures.items()
+    )  # plotly escapes < and /
     scripts = [library, _file("page.js")] if figures else []
     title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     return f"""<!DOCTYPE html>
