@@ -9,7 +9,10 @@ const config = {
   responsive: true,
   displaylogo: false,
   displayModeBar: isTouch ? false : "hover",
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  // all there are: left to itself, plotly.js adds one that hands the figure to its makers' server
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+  plotlyServerURL: "",
+  doubleClick: isTouch ? false : "reset+autosize",
 };
 
 function draw(name) {
@@ -19,11 +22,13 @@ function draw(name) {
   const chosen = select && select.value;
   const left = boxes.filter((box) => !box.checked).map((box) => box.dataset.project);
   layout.font.color = colour("--ink");
+  layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--ink") };
   for (const axis of [layout.xaxis, layout.yaxis]) {
     axis.gridcolor = axis.linecolor = colour("--line");
   }
   if (isTouch) {
     layout.dragmode = false; // a finger on a figure scrolls the page
+    layout.margin.t = 12; // no buttons to make room for
   }
   if (layout.meta && layout.meta[chosen]) {
     layout.yaxis.title = { text: layout.meta[chosen].title };

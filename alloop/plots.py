@@ -70,7 +70,7 @@ def curves(reports: Sequence[Report], split: str = "metrics") -> Any:
         _mark_new_labels(figure, report, number)
     paid = [point["labels_paid"] for report in reports for point in report["points"]]
     is_wide = not paid or min(paid) < 0.5 * max(paid) or len(set(paid)) == 1
-    _dress(figure, 400)
+    _dress(figure, 420)
     figure.update_layout(meta=axes, hoverdistance=40)
     figure.update_xaxes(title="labels paid for", rangemode="tozero" if is_wide else "normal", tickformat=",d")
     figure.update_yaxes(tickformat=".2f")
@@ -177,7 +177,7 @@ def label_scores(reports: Sequence[Report]) -> Any | None:
             figure.add_scatter(
                 y=[place + apart for place, _ in shown], mode="markers", marker=marker, cliponaxis=False, **shared
             )
-    _dress(figure, 70 + 24 * len(order))
+    _dress(figure, 95 + 24 * len(order))
     figure.update_xaxes(range=[0 if len(found) == 1 else -0.02, 1.02], title="F1")
     figure.update_yaxes(**_ticks(order), range=[len(order) - 0.4, -0.6])
     figure.update_yaxes(showgrid=len(found) > 1)
@@ -225,7 +225,7 @@ def _matrix(report: Report) -> Any:
         )
     )
     cell, font = (28, 12) if few else (12, 9)
-    _dress(figure, 170 + cell * len(names))
+    _dress(figure, 195 + cell * len(names))
     longest = min(22, max(len(name) for name in names))
     least = 40 + font * longest // 2 + (20 if few else cell) * len(names)  # pixels; narrower cannot be read
     figure.update_layout(meta={"width": least})
@@ -364,7 +364,7 @@ def _dress(figure: Any, height: int, legend: bool = False) -> None:
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 12, "r": 12, "t": 12, "b": 12},
+        margin={"l": 12, "r": 12, "t": 36, "b": 12},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},

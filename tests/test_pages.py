@@ -175,6 +175,23 @@ def test_a_project_that_is_unticked_leaves_every_curve(look: Callable[..., Seen]
 
 
 @pytest.mark.slow
+def test_a_finger_on_a_figure_scrolls_the_page_and_leaves_the_figure(look: Callable[..., Seen]) -> None:
+    seen = look([a_report()], phone=True)
+    seen.page.locator("#curve").scroll_into_view_if_needed()
+    ticks, before = seen.texts("#curve .ytick text"), seen.page.evaluate("scrollY")
+    where = seen.page.locator("#curve .nsewdrag").bounding_box()
+    assert where is not None
+    finger = seen.page.context.new_cdp_session(seen.page)
+    x, y = where["x"] + where["width"] / 2, where["y"] + where["height"] / 2
+    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for up in range(10, 210, 10):
+        finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y - up}]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert seen.page.evaluate("scrollY") > before + 100
+    assert seen.texts("#curve .ytick text") == ticks
+
+
+@pytest.mark.slow
 def test_names_are_shown_letter_by_letter_and_do_nothing(look: Callable[..., Seen]) -> None:
     report = a_report(A_NAME, labels=HOSTILE)
     report["points"][2]["new_labels"] = ["<a href='https://example.org'>"]
@@ -201,6 +218,18 @@ def test_the_browser_runs_no_other_script_and_asks_nobody(look: Callable[..., Se
     assert seen.count("#curve .points path") == 3
     assert len([one for one in seen.said if "Content Security Policy" in one]) >= 2
     assert seen.blocked == ["csp"]  # by the page itself, before there was a network to ask
+
+
+@pytest.mark.slow
+def test_no_button_takes_the_figures_to_a_server(look: Callable[..., Seen]) -> None:
+    """plotly.js 4 has one, "Share chart…", unless it is told not to."""
+    seen = look([a_report(kind="multi", confusion=[[5, 1, 2, 9], [4, 0, 1, 12]])])
+    titles = seen.page.locator(".modebar-btn").evaluate_all("buttons => buttons.map(one => one.dataset.title)")
+    assert set(titles) == {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
+    with seen.page.expect_download() as saved:
+        seen.page.locator("#curve .modebar-btn").first.click(force=True)
+    assert saved.value.path().read_bytes().startswith(b"\x89PNG")
+    assert [one for one in seen.said if one.startswith("http")] == []
 
 
 @pytest.mark.parametrize("reports", [[a_report()], [a_report(A_NAME, labels=HOSTILE), a_report()], [fresh()]])
