@@ -194,6 +194,7 @@ def value_range(low: float, high: float) -> tuple[float, float]:
 
 
 def pays_for_test(reports: Sequence[Report]) -> bool:
+    """Whether people label the test texts too: the labels paid for are more than those trained on."""
     return any(point["labels_paid"] != point["labels"] for report in reports for point in report["points"])
 
 
@@ -320,6 +321,7 @@ def _above(axes: Any, points: float) -> Any:
 
 
 def grouped(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of the steps that have a shade, and of all others together."""
     grouped = dict.fromkeys(STEP_SHADES, 0.0)
     for step, taken in seconds.items():
         grouped[step if step in grouped else "other"] += taken
@@ -327,6 +329,7 @@ def grouped(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def short(name: str, most: int = 26) -> str:
+    """A name in one line, without its middle where it is longer than `most`."""
     name = " ".join(name.split())
     return (
         name if len(name) <= most else f"{name[: most // 2]}…{name[most // 2 + 1 - most :]}"

@@ -371,7 +371,6 @@ def _dress(figure: Any, height: int, legend: bool = False) -> None:
         showlegend=legend,
         legend={
             "orientation": "h",
-            "xref": "container",
             "x": 0,
             "y": 1.02,
             "yanchor": "bottom",
