@@ -160,17 +160,17 @@ def _draw_curves(axes: Any, reports: Sequence[Report], metric: str) -> None:
             if point["new_labels"]:
                 middle = (before["labels_paid"] + point["labels_paid"]) / 2
                 axes.axvline(middle, color=colour, linewidth=0.8, linestyle=":")
-                new = f" + {_short(', '.join(point['new_labels']))}"
+                new = f" + {short(', '.join(point['new_labels']))}"
                 axes.annotate(new, (middle, 0.02), xycoords=("data", "axes fraction"), fontsize=8, color=colour)
         lows += low
         highs += high
     words = metric_words(metric)
     whose = f"{reports[0]['project']}: how" if len(reports) == 1 else "How"
     axes.set_title(f"{whose} {words} grows with labels", pad=12)
-    axes.set_xlabel("labels paid for" + (", those of test texts included" if _pays_for_test(reports) else ""))
+    axes.set_xlabel("labels paid for" + (", those of test texts included" if pays_for_test(reports) else ""))
     axes.set_ylabel(words)
     if lows:
-        bottom, top = _range(min(lows), max(highs))
+        bottom, top = value_range(min(lows), max(highs))
         axes.set_ylim(bottom, top + 0.004)  # the line at 1.0 is not cut in half
         axes.yaxis.set_major_locator(MultipleLocator(0.05 if top - bottom < 0.45 else 0.1))
     else:
@@ -182,25 +182,28 @@ def _draw_curves(axes: Any, reports: Sequence[Report], metric: str) -> None:
     if min(paid) < 0.5 * max(paid) or len(set(paid)) == 1:
         axes.set_xlim(left=0)
     axes.grid(True)
-    axes.text(1, 1.03, _measured_on(reports, metric), transform=axes.transAxes, ha="right", fontsize=9, color="#666666")
+    axes.text(1, 1.03, measured_on(reports, metric), transform=axes.transAxes, ha="right", fontsize=9, color="#666666")
     if len(reports) > 1:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3.2)
 
 
-def _range(low: float, high: float) -> tuple[float, float]:
+def value_range(low: float, high: float) -> tuple[float, float]:
     """Room around the curve, ending on a twentieth, and never so narrow that noise looks like progress."""
-    bottom = max(0.0, math.floor((low - 0.02) * 20) / 20)
+    bottom = math.floor((low - 0.02) * 20) / 20
+    if low >= 0:
+        bottom = max(0.0, bottom)
     top = math.ceil((high + 0.02) * 20) / 20
     if high <= 1:
         top = min(1.0, top)
-    return (bottom, top) if top - bottom >= 0.2 else (max(0.0, top - 0.2), top)
+    return (bottom, top) if top - bottom >= 0.2 else (min(bottom, max(0.0, top - 0.2)), top)
 
 
-def _pays_for_test(reports: Sequence[Report]) -> bool:
+def pays_for_test(reports: Sequence[Report]) -> bool:
+    """Whether people label the test texts too: the labels paid for are more than those trained on."""
     return any(point["labels_paid"] != point["labels"] for report in reports for point in report["points"])
 
 
-def _measured_on(reports: Sequence[Report], metric: str) -> str:
+def measured_on(reports: Sequence[Report], metric: str) -> str:
     """What the numbers rest on, in words."""
     said = []
     for report in reports:
@@ -223,7 +226,7 @@ def _draw_labels(axes: Any, reports: Sequence[Report]) -> None:
     axes.text(0, 1.0, f"last round; {said}", transform=_above(axes, 8), fontsize=9, color="#666666")
     axes.set_xlim(0, 1.005)
     axes.set_ylim(len(shown) - 0.4, -0.6)  # the worst at the top: it is what one looks for
-    axes.set_yticks(range(len(shown)), [_short(label) for label in shown])
+    axes.set_yticks(range(len(shown)), [short(label) for label in shown])
     axes.tick_params(axis="y", length=0)
     axes.grid(True, axis="x")
     axes.spines["left"].set_visible(False)
@@ -267,13 +270,13 @@ def _draw_seconds(axes: Any, reports: Sequence[Report]) -> None:
         axes.set_title("Seconds per round", pad=SUBTITLE)
         axes.set_xlabel("round")
         names = [str(point["round"]) for point in reports[0]["points"]]
-        bars = [_grouped(point["seconds"]) for point in reports[0]["points"]]
+        bars = [grouped(point["seconds"]) for point in reports[0]["points"]]
     else:
         axes.set_title("Seconds per round, on average", pad=SUBTITLE)
-        names = [_short(report["project"], 16) for report in reports]
+        names = [short(report["project"], 16) for report in reports]
         bars = []
         for report in reports:
-            rounds = [_grouped(point["seconds"]) for point in report["points"]]
+            rounds = [grouped(point["seconds"]) for point in report["points"]]
             bars.append({step: sum(one[step] for one in rounds) / len(rounds) for step in STEP_SHADES})
     bottom = [0.0] * len(bars)
     for step, (colour, hatch) in STEP_SHADES.items():
@@ -322,14 +325,16 @@ def _above(axes: Any, points: float) -> Any:
     return axes.transAxes + ScaledTranslation(0, points / 72, axes.figure.dpi_scale_trans)
 
 
-def _grouped(seconds: Mapping[str, float]) -> dict[str, float]:
+def grouped(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of the steps that have a shade, and of all others together."""
     grouped = dict.fromkeys(STEP_SHADES, 0.0)
     for step, taken in seconds.items():
         grouped[step if step in grouped else "other"] += taken
     return grouped
 
 
-def _short(name: str, most: int = 26) -> str:
+def short(name: str, most: int = 26) -> str:
+    """A name in one line, without its middle where it is longer than `most`."""
     name = " ".join(name.split())
     return (
         name if len(name) <= most else f"{name[: most // 2]}…{name[most // 2 + 1 - most :]}"
@@ -356,7 +361,7 @@ def _plot(reports: Sequence[Report], width: int, metric: str) -> str:
                 figure.draw(figure.segment([paid, paid], [one["low"], one["high"]], marker="│"))
         figure.draw(figure.signal(x, y, marker=letter))
     ends = [one[end] for one in measured for end in ("value", "low", "high") if one[end] is not None]
-    bottom, top = _range(min(ends), max(ends))
+    bottom, top = value_range(min(ends), max(ends))
     levels = [n / 20 for n in range(round(bottom * 20), round(top * 20) + 1) if top - bottom < 0.45 or n % 2 == 0]
     paid = sorted({paid for curve in curves for paid, _ in curve})
     shown = paid[:: max(1, -(-len(paid) // 10))]
@@ -370,7 +375,7 @@ def _plot(reports: Sequence[Report], width: int, metric: str) -> str:
     words = metric_words(metric)
     axis = f"{words} by labels paid for"
     if len(curves) == 1:
-        axis += f"; bars: {_measured_on(reports, metric).removeprefix('band: ')}"
+        axis += f"; bars: {measured_on(reports, metric).removeprefix('band: ')}"
     else:
         axis += "; " + ", ".join(
             f"{letter} {report['project']}" for letter, report in zip(itertools.cycle(LETTERS), reports, strict=False)

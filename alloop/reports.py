@@ -20,7 +20,13 @@ from alloop.steps import STEPS
 from alloop.store import MetricRow, RoundRow, Store
 
 IN_THE_INBOX = ("terminal", "file")  # annotators whose answers can be read at once, without a network
-METRIC_WORDS = {"f1_macro": "macro-F1", "f1_micro": "micro-F1"}
+METRIC_WORDS = {
+    "f1_macro": "macro-F1",
+    "f1_micro": "micro-F1",
+    "f1_weighted": "weighted F1",
+    "ece": "calibration error",
+    "matthews": "Matthews correlation",
+}
 
 
 def status(project: Project) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from alloop.errors import DataError
-from alloop.figures import curve_png, curve_text
+from alloop.figures import curve_png, curve_text, value_range
 
 
 def made_up(project: str = "pets", rounds: int = 3, labels: tuple[str, ...] = ("cat", "dog"), **more: Any) -> Any:
@@ -77,6 +77,12 @@ def test_rounds_that_measured_nothing_are_drawn_without_a_curve(tmp_path: Path) 
     text = curve_text([report])
     assert text.startswith("pets: rounds")
     assert words_of(text, "1       25") == ["1", "25", "margin", "–", "–", "7.5"]
+
+
+def test_the_range_of_a_curve_hides_nothing_below_zero() -> None:
+    """A correlation can be negative."""
+    assert value_range(-0.3, 0.1) == pytest.approx((-0.35, 0.15))
+    assert value_range(0.9, 0.99) == pytest.approx((0.8, 1.0))
 
 
 def test_a_new_label_is_marked_where_the_curve_breaks(tmp_path: Path) -> None:

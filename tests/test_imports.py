@@ -22,13 +22,13 @@ LAYERS = (
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation"},
-    {"outgoing", "doctor", "suggesting", "watching", "comparing"},
-    {"serving", "searching"},
+    {"outgoing", "doctor", "suggesting", "watching", "comparing", "plots"},
+    {"serving", "searching", "pages"},
     {"cli", "alloop"},
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
 LATE = {"torch", "transformers", "peft", "accelerate", "nlpaug", "modAL", "sklearn", "scipy", "datasets", "matplotlib"}
-LATE |= {"starlette", "uvicorn", "label_studio_sdk", "optuna"}
+LATE |= {"starlette", "uvicorn", "label_studio_sdk", "optuna", "plotly"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

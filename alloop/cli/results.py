@@ -24,6 +24,7 @@ def report(
     directories: Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Projects.")] = None,
     as_json: AsJson = False,
     png: Annotated[Path | None, typer.Option(help="Draw the curve into this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page that needs no network into this file.")] = None,
 ) -> None:
     """Show the label-efficiency curve, with its intervals."""
     from alloop import figures, reports
@@ -32,9 +33,14 @@ def report(
     if png is not None:
         figures.curve_png(found, png)
         say(f"Drew {png}.")
+    if html is not None:
+        from alloop import pages  # here: the other forms of a report do without it
+
+        pages.write_page(found, html)
+        say(f"Wrote {html}.")
     if as_json:
         show(found[0] if len(found) == 1 else found)
-    elif png is None:
+    elif png is html is None:
         print(figures.curve_text(found))
 
 
