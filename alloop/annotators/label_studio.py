@@ -358,14 +358,13 @@ class LabelStudio:
         """Every version of every answer to these tasks, the oldest first, and which of those we knew are gone."""
         form = project.form
         standing = desk.standing([task["data"]["alloop_key"] for task in changed])
-        names = _annotator_names(server) if any(task["annotations"] for task in changed) else {}
         found = []
         present: dict[str, set[str]] = defaultdict(set)
         for task in changed:
             key = task["data"]["alloop_key"]
             for one in task["annotations"]:
                 present[key].add(str(one["id"]))
-                found.append(_annotation(one, key, form, names))
+                found.append(_annotation(one, key, form))
         at = {task["data"]["alloop_key"]: task["updated_at"] for task in changed}
         doubtful = [key for key in at if set(standing.get(key, ())) - present[key]]
         for key, copies in _there(server, project, doubtful, ",annotations").items():
@@ -888,7 +887,9 @@ def _listed(server: Server, project: RemoteProject, where: Sequence[Any], includ
 
 def _changed(server: Server, project: RemoteProject, since: datetime | None) -> tuple[list[dict[str, Any]], int]:
     """The tasks that were changed since a time, with their answers; and how many tasks there are in all."""
-    include = "id,data,updated_at,annotations,result,completed_by,was_cancelled,lead_time,created_at,value"
+    include = (
+        "id,data,updated_at,annotations,result,completed_by,created_username,was_cancelled,lead_time,created_at,value"
+    )
     order = ["-tasks:updated_at"]
     page = _page(server, project, [], include, order, AT_FIRST)
     total = int(page.response.total)
@@ -927,10 +928,8 @@ def _plain(task: Any) -> dict[str, Any]:
 # answers
 
 
-def _annotation(one: Mapping[str, Any], key: str, form: Form, names: Mapping[int, str]) -> Annotation:
+def _annotation(one: Mapping[str, Any], key: str, form: Form) -> Annotation:
     """An answer as it stands. A skip is `was_cancelled`, whatever choice it still carries."""
-    by = one["completed_by"]
-    who = by.get("id") if isinstance(by, dict) else by
     labels = tuple(
         name
         for result in one.get("result") or ()
@@ -944,7 +943,7 @@ def _annotation(one: Mapping[str, Any], key: str, form: Form, names: Mapping[int
         version=_stamp(_time(one["updated_at"])),
         task_key=key,
         text_id=None,
-        annotator=names.get(int(who or 0), f"user {who}"),
+        annotator=_annotator_name(one),
         state="skipped" if is_skipped else "labelled",
         labels=() if is_skipped else labels,
         seconds=None if seconds is None else float(seconds),
@@ -967,15 +966,11 @@ def _deletion(remote_id: str, key: str, at: Any) -> Annotation:
     )
 
 
-def _annotator_names(server: Server) -> dict[int, str]:
-    """user id -> e-mail address: what stays the same when people change their names. Nothing for who may not see it."""
-    try:
-        users = server.read(lambda c, o: c.users.list(request_options=o))
-    except RemoteError as error:
-        if error.is_temporary:
-            raise
-        return {}
-    return {int(user.id): str(user.email or f"user {user.id}") for user in users}
+def _annotator_name(one: Mapping[str, Any]) -> str:
+    """The e-mail address, which stays the same when people change their names; "first last address, id" says it."""
+    said = re.search(r"(\S+@\S+), \d+$", str(one.get("created_username") or ""))
+    by = one["completed_by"]
+    return said[1] if said else f"user {by.get('id') if isinstance(by, dict) else by}"
 
 
 def _time(value: Any) -> datetime:
