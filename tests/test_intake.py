@@ -257,3 +257,13 @@ def test_init_from_a_shipped_project_takes_its_data_along(name: str) -> None:
     project = Project.open(Path("copy"))
     assert project.store.counts()["test"] >= 100
     assert all((Path("copy") / file).exists() for file in project.config.data.files)
+
+
+def test_texts_without_a_label_column_are_not_labelled_with_nothing(write_csv: Write) -> None:
+    Path("multi.toml").write_text(
+        '[task]\nkind = "multi"\nlabels = ["staff", "noise", "food"]\n[data]\nempty_is_none = true\n'
+    )
+    pool = write_csv("pool.csv", ["text"], [["so loud"], ["cold"]])
+    said = done("init", "p", "--from", "multi.toml", "--data", pool, "--batch", 2)
+    assert "Read 2 texts." in said.err
+    assert json.loads(done("status", "p", "--json").out)["labels"]["labelled"] == 0

@@ -19,6 +19,7 @@ STYLE = """
 .alloop-labels { flex: 0 1 26rem; position: sticky; top: 1rem; max-height: calc(100vh - 9rem); overflow-y: auto; }
 .alloop-many { flex: 1 1 34rem; }
 .alloop-many .lsf-choices { columns: 16rem; }
+.alloop-many .ant-input { position: sticky; top: 0; z-index: 1; background: var(--color-neutral-background); }
 .alloop-text .lsf-richtext__container { padding: 0; font-size: 1.125rem; line-height: 1.6; unicode-bidi: plaintext; \
 text-align: start; }
 .alloop-about .lsf-richtext__container { font-size: 0.875rem; }
@@ -56,9 +57,15 @@ def label_config(desk: Desk) -> str:
     many = len(desk.label_names) > MANY
     labels = ElementTree.SubElement(view, "View", className="alloop-labels alloop-many" if many else "alloop-labels")
     if many:
-        words = "press / to find a label, Enter to choose the first one found"
         ElementTree.SubElement(
-            labels, "Filter", name="filter", toName="label", minlength="0", hotkey="/", placeholder=words
+            labels,
+            "Filter",
+            name="filter",
+            toName="label",
+            minlength="0",
+            hotkey="/",
+            cleanup="false",  # what was chosen stays in view, and Enter pressed twice does not choose another label
+            placeholder="press / to find a label, Enter to choose the first one; then click Submit",
         )
     choices = ElementTree.SubElement(
         labels,

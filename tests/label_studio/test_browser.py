@@ -36,6 +36,9 @@ Choose the **one** reason that decides who should answer.
 2. Type `<b>` and it stays text.
 """
 
+VERBS = "cancel change declined failed find lost pending refund request verify wrong".split()
+NOUNS = "bank_transfer_that_is_on_its_way card cash pin statement top_up virtual_card".split()
+
 
 class Annotator:
     """Somebody with a browser, logged in."""
@@ -255,3 +258,77 @@ def test_a_person_clicks_types_skips_and_thinks_again(
     assert shown == [[] if blind else [suggested[text]] for text, blind, _ in second]
     assert "Trained on 11 labels" in done("round", root).err
     assert answers(root, 2) == [(text, "labelled", [truth[text]]) for text, _, _ in second]
+
+
+def test_many_labels_and_awkward_texts_fit_the_page(
+    annotator: Annotator, studio_server: StudioServer, tmp_path: Path
+) -> None:
+    texts = {
+        "html": 'My <b>hub</b> says <script>alert("1")</script> & <img src=x onerror=alert(1)> &amp;\nnext\n\n  deep',
+        "long": "\n\n".join(f"Paragraph {number}. " + "It blinks and blinks. " * 25 for number in range(30)),
+        "right-to-left": "طلبت جرس الباب R-61192 قبل أسبوعين ولم يصل بعد.\nشكرا جزيلا!",
+        "one-word": "https://example.com/" + "a" * 500,
+    }
+    with open(tmp_path / "texts.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in texts.values())])
+    names = [f"{verb}_{noun}" for verb in VERBS for noun in NOUNS]
+    config = f"""
+[task]
+labels = {names}
+[model]
+tuner = "tfidf"
+[round]
+batch = 4
+[annotate]
+with = "label-studio"
+url = "{studio_server.url}"
+"""
+    (tmp_path / "many.toml").write_text(config)
+    root = tmp_path / "many"
+    create(root, source=tmp_path / "many.toml", data=[str(tmp_path / "texts.csv")])
+    page = annotator.page
+    annotator.visit(address(done("round", root).err))
+    name_of, chosen = {text: name for name, text in texts.items()}, {}
+    for text, _, _ in asked(root, 1):
+        assert annotator.text() == text
+        page.locator(".lsf-choices").wait_for()
+        annotator.picture(f"many-{name_of[text]}")
+        assert page.locator(".lsf-choices").bounding_box()["y"] < 200  # type: ignore[index]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        shown = page.locator(".alloop-text .lsf-richtext__line").last
+        starts = shown.evaluate(
+            "line => line.getBoundingClientRect().left - line.parentElement.getBoundingClientRect().left"
+        )
+        assert (starts > 50) == (name_of[text] == "right-to-left")
+
+        chosen[text] = names[len(name_of[text]) + 40]
+        annotator.press("/")
+        page.keyboard.type(chosen[text])
+        assert page.locator(".lsf-choice:visible").count() == 1
+        annotator.picture(f"many-{name_of[text]}-filtered")
+        annotator.press("Enter")
+        assert annotator.chosen() == [chosen[text]]
+        annotator.submit()
+    done("round", root)
+    assert {text: labels for text, _, labels in answers(root, 1)} == {text: [one] for text, one in chosen.items()}
+
+
+def test_several_labels_and_none(annotator: Annotator, studio_server: StudioServer, tmp_path: Path) -> None:
+    root = tmp_path / "guest-reviews"
+    truth = shipped("guest-reviews", root, studio_server, "labels", 'suggest = "all"')
+    page = annotator.page
+    annotator.visit(address(done("round", root).err))
+    expected = []
+    for number, (text, _, _) in enumerate(asked(root, 1)):
+        assert annotator.text() == as_shown(text)
+        labels = [] if number == 0 else [label for label in truth[text].split("|") if label]
+        for label in labels:
+            annotator.click(label)
+        assert sorted(annotator.chosen()) == sorted(labels)
+        if len(labels) > 1:
+            annotator.picture("several-labels")
+        annotator.submit()
+        expected.append((text, "labelled", sorted(labels)))
+    page.get_by_text(NOTHING_LEFT).wait_for()
+    done("round", root)
+    assert [(text, state, sorted(labels)) for text, state, labels in answers(root, 1)] == expected
