@@ -17,6 +17,7 @@ import numpy as np
 
 from alloop import ingest
 from alloop.adapting import forget_texts
+from alloop.annotators import Forgets
 from alloop.config import Config, restore
 from alloop.consensus import consensus_rules
 from alloop.errors import DataError
@@ -124,8 +125,8 @@ def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | Non
     """Take texts out, by text id or the user's own id, or all texts that a file lists; returns how many.
 
     They are never picked, trained on or tested with again. `erase` deletes them and all that was said of them, in the
-    files of annotators too, the models that learnt from them, and backups that an upgrade left. The file that they
-    came from is the user's own and stays.
+    files of annotators and on their server too, the models that learnt from them, and backups that an upgrade left. The
+    file that they came from is the user's own and stays.
     """
     wanted = {found for one in ids for found in _matching(project, one)}
     if source is not None:
@@ -143,6 +144,10 @@ def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | Non
                 f"round {row.number} of {project.root} was interrupted and may use these texts",
                 f"finish it with: {again}, or close it with: {again} --abandon",
             )
+        config = project.config
+        annotator = project.annotator(config)
+        if isinstance(annotator, Forgets):
+            annotator.forget(wanted, project.desk(config), erase)
         if erase:
             _forget_answers(project.root / "inbox", wanted)
             _forget_directories(project, wanted)

@@ -118,8 +118,8 @@ def make_app(suggester: Suggester, log: Callable[[str], None] = lambda words: No
     inbox = suggester.root / "inbox"
 
     async def health(request: "Request") -> "JSONResponse":
-        said = {"status": "UP", "model_version": suggester.model_version, "problem": suggester.problem}
-        if suggester.model_version is None and suggester.problem is None:
+        said = {"status": "UP", "model_version": suggester.model_version or None, "problem": suggester.problem}
+        if not suggester.model_version and suggester.problem is None:
             said["problem"] = "no model is loaded yet; a round that trains one is noticed by itself"
         return JSONResponse(said)
 

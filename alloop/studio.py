@@ -48,6 +48,7 @@ SETTINGS = {
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 Tell = Callable[[str], None]
+_is_mac = sys.platform == "darwin"
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,19 @@ class _Server:
 
 
 def directory() -> Path:
-    """Where Label Studio lives: below $ALLOOP_HOME, or else below the user's caches."""
+    """Where Label Studio keeps its database, with the labels: below $ALLOOP_HOME, or where programs keep data."""
     if home := os.environ.get("ALLOOP_HOME"):
-        return Path(home).expanduser() / "studio"
-    caches = "~/Library/Caches" if sys.platform == "darwin" else os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(caches).expanduser() / "alloop" / "studio"
+        return Path(home).expanduser().absolute() / "studio"
+    data = "~/Library/Application Support" if _is_mac else os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser().absolute() / "alloop" / "studio"
+
+
+def _environments(root: Path) -> Path:
+    """Where it is installed: among the user's caches, which may be emptied, for it can be installed again."""
+    if os.environ.get("ALLOOP_HOME") or root != directory():
+        return root
+    caches = "~/Library/Caches" if _is_mac else os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(caches).expanduser().absolute() / "alloop"
 
 
 def up(
@@ -216,7 +225,7 @@ def _studio(root: Path, server: _Server) -> Studio:
 def _installed(root: Path, lock: IO[str], tell: Tell) -> Path:
     """The Python of an environment with exactly the pinned versions, which is made where it is not whole."""
     pins = [line for line in PINS.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    venv = root / f"venv-{fingerprint([pins, sys.version_info[:2]])}"
+    venv = _environments(root) / f"venv-{fingerprint([pins, sys.version_info[:2]])}"
     mark, python = venv / ".ready", venv / "bin" / "python"
     if mark.exists() and python.exists():
         return python
@@ -231,26 +240,17 @@ def _installed(root: Path, lock: IO[str], tell: Tell) -> Path:
     log = root / "install.log"
     log.unlink(missing_ok=True)
     _run([sys.executable, "-m", "venv", venv], log, lock, "the environment could not be made")
-    install: list[str | Path] = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--no-input",
-        "--disable-pip-version-check",
-        "--progress-bar",
-        "off",
-    ]
+    quietly = "--no-input --disable-pip-version-check --progress-bar off".split()
     with progress("installing", total=len(pins)) as advance:
         _run(
-            [*install, "--requirement", PINS],
+            [python, "-m", "pip", "install", *quietly, "--requirement", PINS],
             log,
             lock,
             "Label Studio could not be installed",
             on_line=lambda line: advance(1) if line.startswith("Collecting ") else None,
         )
     mark.touch()
-    for older in root.glob("venv-*"):
+    for older in venv.parent.glob("venv-*"):
         if older != venv:
             shutil.rmtree(older, ignore_errors=True)
     return python

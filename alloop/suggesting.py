@@ -99,7 +99,7 @@ class Suggester:
 
     def __init__(self, root: Path, log: Callable[[str], None] = lambda words: None) -> None:
         self.root = root
-        self.model_version: str | None = None
+        self.model_version = ""  # and not None, for which Label Studio would refuse the annotator the task
         self.problem: str | None = None
         self._model: tuple[RoundRow, Path] | None = None
         self._refused: Path | None = None
@@ -112,36 +112,37 @@ class Suggester:
         with self._one_at_a_time, Project.opened(self.root) as project:
             self._take_newest(project)
 
-    def suggest(self, tasks: Sequence[Any], label_config: str) -> list[dict[str, Any]]:
-        """A prediction for each task, in order: {"result", "score", "model_version"}.
+    def suggest(self, tasks: Sequence[Any], label_config: str) -> list[list[dict[str, Any]]]:
+        """For each task, in order, a prediction, {"result", "score", "model_version"}, or none.
 
-        The result is empty and the score 0 for a task without a text, for one that is blind, and for all of them while
-        there is no model or the label config offers none of its labels: annotators go on labelling, and it is the log
-        that says so. An answer is left out, not replaced, where the config does not offer it: the second best would be
-        wrong by the model's own word. Raises DataError for a label config that is not XML.
+        None for a task without a text, for one that is blind, and for all of them while there is no model or the label
+        config offers none of its labels. An empty prediction would be stored, and the annotator's answer would look as
+        if it had been prompted. It is no error either: Label Studio would pass that on to annotators, who can go on
+        without us, and the log tells whoever can mend it. An answer that the config does not offer is left out and not
+        replaced by the second best, which is wrong by the model's own word.
+        Raises DataError for a label config that is not XML.
         """
         choices_of(label_config)  # a wrong one is refused also while there is no model
         with self._one_at_a_time, Project.opened(self.root) as project:
             self._take_newest(project)
-            nothing = {"result": [], "score": 0.0, "model_version": self.model_version}
             if self._model is None:
-                return [nothing for _ in tasks]
+                return [[] for _ in tasks]
             row, model = self._model
             control = control_for(label_config, restore(row.config).task.names)
             if control is None:
                 self._log_once("no suggestions: the project in Label Studio offers none of the model's labels")
-                return [nothing for _ in tasks]
+                return [[] for _ in tasks]
             texts = _texts(tasks, control, project)
             said = dict(zip(texts, answers(project, texts.values(), row, model), strict=True))
             return [
-                {**prediction(said[place], control), "model_version": self.model_version} if place in said else nothing
+                [{**prediction(said[place], control), "model_version": self.model_version}] if place in said else []
                 for place in range(len(tasks))
             ]
 
     def _take_newest(self, project: Project) -> None:
         newest = project.store.newest_directory("train")
         if newest is None:
-            self._model = self.model_version = self.problem = None
+            self._model, self.model_version, self.problem = None, "", None
             return
         number, directory = newest[0], project.path(newest[1])
         if directory in (self._refused, self._model and self._model[1]):

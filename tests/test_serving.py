@@ -57,12 +57,12 @@ class Served:
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]})
         self.client = httpx.Client(base_url=self.url, timeout=30)
 
-    def predict(self, *data: Any, label_config: str = CONFIG) -> list[dict[str, Any]]:
+    def predict(self, *data: Any, label_config: str = CONFIG) -> list[list[dict[str, Any]]]:
         tasks = [{"id": number, "data": one} for number, one in enumerate(data)]
         asked = {"tasks": tasks, "project": "7.1", "label_config": label_config, "params": {"context": None}}
         answer = self.client.post("/predict", content=json.dumps(asked))
         assert answer.status_code == 200, answer.text
-        results: list[dict[str, Any]] = answer.json()["results"]
+        results: list[list[dict[str, Any]]] = answer.json()["results"]
         return results
 
 
@@ -79,27 +79,26 @@ def serving(project: Project) -> Iterator[Served]:
         served.listener.close()
 
 
-def choices(results: list[dict[str, Any]]) -> list[list[str]]:
-    return [[name for item in one["result"] for name in item["value"]["choices"]] for one in results]
+def choices(results: list[list[dict[str, Any]]]) -> list[list[str]]:
+    return [[name for one in said for item in one["result"] for name in item["value"]["choices"]] for said in results]
 
 
 def test_suggestions_are_what_predict_says_in_the_order_of_the_tasks(trained: Project) -> None:
     with serving(trained) as served:
         results = served.predict(*({"text": text} for text in TEXTS))
     said = list(predict(trained, TEXTS))
-    assert [one["result"] for one in results] == [
+    assert [one["result"] for [one] in results] == [
         [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": list(one.labels)}}]
         for one in said
     ]
-    assert [one["score"] for one in results] == [max(one.probabilities.values()) for one in said]
-    assert {one["model_version"] for one in results} == {"round-0002"}
+    assert [one["score"] for [one] in results] == [max(one.probabilities.values()) for one in said]
+    assert {one["model_version"] for [one] in results} == {"round-0002"}
 
 
 def test_a_task_without_a_text_gets_nothing_and_the_others_their_own(trained: Project) -> None:
-    nothing = {"result": [], "score": 0, "model_version": "round-0002"}
     with serving(trained) as served:
         found = served.predict({"text": CAT}, {}, {"text": 7}, {"text": " \n"}, None, [CAT], {"text": BUS})
-    assert [found[place] for place in range(1, 6)] == [nothing] * 5
+    assert [found[place] for place in range(1, 6)] == [[]] * 5
     assert choices([found[0], found[6]]) == [["animal"], ["vehicle"]]
 
 
@@ -134,7 +133,7 @@ def test_only_labels_that_the_config_offers_are_suggested(trained: Project) -> N
 def test_without_a_model_annotators_are_not_held_up(make_project: Make) -> None:
     project = make_project("p")
     with serving(project) as served:
-        assert served.predict({"text": CAT}) == [{"result": [], "score": 0, "model_version": None}]
+        assert served.predict({"text": CAT}) == [[]]
         health = served.client.get("/health").json()
         assert (health["status"], health["model_version"]) == ("UP", None)
         assert "no model" in health["problem"]
@@ -154,8 +153,8 @@ def test_a_newer_model_takes_over_while_requests_run(trained: Project) -> None:
         found = []
         while not done.is_set():
             results = served.predict(*asked)
-            (version,) = {one["model_version"] for one in results}
-            found.append((version, choices(results), [one["score"] for one in results]))
+            (version,) = {one["model_version"] for [one] in results}
+            found.append((version, choices(results), [one["score"] for [one] in results]))
         return found
 
     with serving(trained) as served, ThreadPoolExecutor(3) as threads:
@@ -163,7 +162,7 @@ def test_a_newer_model_takes_over_while_requests_run(trained: Project) -> None:
         running = [threads.submit(ask, served) for _ in range(3)]
         try:
             run_round(trained)
-            assert served.predict(*asked)[0]["model_version"] == "round-0003"
+            assert served.predict(*asked)[0][0]["model_version"] == "round-0003"
         finally:
             done.set()
         found = [one.result() for one in running]
@@ -192,7 +191,7 @@ def test_a_model_that_cannot_be_used_leaves_the_older_one_at_work(trained: Proje
             _, directory = trained.store.newest_directory("train") or pytest.fail("no model")
             (trained.path(directory) / "weights.safetensors").write_bytes(b"torn")
         for _ in range(3):
-            assert served.predict({"text": CAT})[0]["model_version"] == before
+            assert served.predict({"text": CAT})[0][0]["model_version"] == before
         assert "is damaged" in served.client.get("/health").json()["problem"]
     assert len([words for words in served.said if "round 3 cannot be used" in words]) == 1
     assert (trained.path(directory) / "weights.safetensors").read_bytes() == b"torn"  # nobody trained it again
@@ -382,7 +381,7 @@ def test_a_pretrained_base_is_loaded_once_and_answers_like_predict(make_project:
             results = served.predict(*({"text": text} for text in TEXTS))
     said = list(predict(project, TEXTS))
     assert choices(results) == [list(one.labels) for one in said]
-    assert [one["score"] for one in results] == [max(one.probabilities.values()) for one in said]
+    assert [one["score"] for [one] in results] == [max(one.probabilities.values()) for one in said]
 
 
 def until(is_so: Callable[[], bool]) -> None:

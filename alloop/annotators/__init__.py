@@ -84,6 +84,15 @@ class Tends(Protocol):
 
 
 @runtime_checkable
+class Forgets(Protocol):
+    """An annotator that keeps texts where `alloop remove` has to reach them."""
+
+    def forget(self, text_ids: Collection[str], desk: Desk, erase: bool) -> None:
+        """Take back the tasks about these texts; answered ones too if they are to be erased. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
 class HasAddress(Protocol):
     """An annotator that people open in a browser."""
 

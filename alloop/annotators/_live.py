@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from label_studio_sdk.core.request_options import RequestOptions
 
 TITLE = "alloop"
-ONCE: "RequestOptions" = {
-    "max_retries": 0
-}  # the SDK repeats a POST that timed out, and Label Studio makes a second one
+ONCE: "RequestOptions" = {"max_retries": 0}  # a POST that timed out may have been carried out
 
 
 @dataclass(frozen=True)

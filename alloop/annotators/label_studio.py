@@ -114,6 +114,7 @@ class LabelStudio:
         foreign = sum(len(task["annotations"]) for task in changed if not _is_ours(task, desk))
         gone: Collection[str] = ()
         if total != before.get("total"):
+            _check_instance(server, project)
             gone, total = _swept(server, project, desk)
         newest = max((_time(task["updated_at"]) for task in changed), default=at)
         cursor = {"instance": project.instance, "at": newest and _stamp(newest), "total": total}
@@ -136,6 +137,18 @@ class LabelStudio:
                         _delete(server, copy["id"])
                     gone.add(key)
         return gone
+
+    def forget(self, text_ids: Collection[str], desk: Desk, erase: bool) -> None:
+        """Deletes the tasks about these texts on the server: untouched ones, and with `erase` all of them."""
+        if _remembered(desk) is None:
+            return
+        server = self.server()
+        project = self._project(server, desk)
+        keys = [key for key in desk.open_keys() if key.split(":")[1] in text_ids]
+        for copies in _there(server, project, keys, TOUCHED).values():
+            for copy in copies:
+                if erase or not _is_touched(copy):
+                    _delete(server, copy["id"])
 
     def address(self, desk: Desk) -> str | None:
         """The page that asks for the first answer at once; from there it is one click to the list of tasks."""
@@ -176,12 +189,12 @@ class LabelStudio:
             number = self.project
             found = server.read(lambda c, o: c.projects.get(number, request_options=o))
         else:
-            listed = server.read(lambda c, o: c.projects.list(page_size=1000, request_options=o)).items
-            ours = [one for one in listed or () if _mark(desk) in (one.description or "")]
+            listed = server.read(lambda c, o: list(c.projects.list(page_size=100, request_options=o)))
+            ours = [one for one in listed if _mark(desk) in (one.description or "")]
             if not ours:
                 return None
             found = min(ours, key=lambda one: int(one.id))
-        return {"id": found.id, "instance": f"{found.id}@{_stamp(found.created_at)}"}
+        return {"id": found.id, "instance": _instance(found)}
 
     def _project(self, server: "Server", desk: Desk) -> "RemoteProject":
         """The project on the server, made if need be, with today's labels."""
@@ -190,14 +203,20 @@ class LabelStudio:
             config = self._label_config(desk)
             for _ in SETTLES_S[:3]:
                 try:
-                    server.write(lambda c, o: c.projects.create(**self._settings(desk, config), request_options=o))
+                    server.write(
+                        lambda c, o: c.projects.create(
+                            **_names(desk), **self._settings(desk, config), request_options=o
+                        )
+                    )
                 except UnsureError:
                     time.sleep(SETTLES_S[2])
                 if (found := self._find(server, desk)) is not None:
                     break
             else:
                 raise server.silent("making a project")
-        return self._up_to_date(server, found, desk)
+        project = self._up_to_date(server, found, desk)
+        _check_instance(server, project)
+        return project
 
     def _settings(self, desk: Desk, config: str) -> dict[str, Any]:
         said = (
@@ -209,8 +228,6 @@ class LabelStudio:
             }
         )
         return {
-            "title": f"alloop {desk.name}"[:50],
-            "description": f"Made by alloop for its project {desk.name}. {_mark(desk)}",
             "label_config": config,
             "sampling": "Sequential sampling",
             "maximum_annotations": desk.annotators_per_text,
@@ -262,17 +279,17 @@ class LabelStudio:
         standing = desk.standing([task["data"]["alloop_key"] for task in changed])
         names = _annotator_names(server) if any(task["annotations"] for task in changed) else {}
         found = []
-        present: dict[str, set[str]] = defaultdict(set)  # a task that is there twice has the answers of both
+        present: dict[str, set[str]] = defaultdict(set)
         for task in changed:
             key = task["data"]["alloop_key"]
             for one in task["annotations"]:
                 present[key].add(str(one["id"]))
                 found.append(_annotation(one, key, form, names))
-        for task in changed:
-            key = task["data"]["alloop_key"]
-            for remote_id in set(standing.get(key, ())) - present[key]:
-                found.append(_deletion(remote_id, key, task["updated_at"]))
-                present[key].add(remote_id)
+        at = {task["data"]["alloop_key"]: task["updated_at"] for task in changed}
+        doubtful = [key for key in at if set(standing.get(key, ())) - present[key]]
+        for key, copies in _there(server, project, doubtful, ",annotations").items():
+            left = {str(one["id"]) for copy in copies for one in copy["annotations"]}  # of a copy that did not change
+            found += [_deletion(one, key, at[key]) for one in set(standing[key]) - present[key] - left]
         yield from sorted(found, key=lambda one: (one.version.partition("#")[0], one.remote_id))
 
     def _renew(self, server: "Server", project: "RemoteProject", tasks: Sequence[Task], desk: Desk) -> None:
@@ -476,6 +493,18 @@ SHAPE = (
 
 
 # tasks
+
+
+def _instance(project: Any) -> str:
+    """What no other project ever is, though a server that is set up anew counts from 1 again."""
+    return f"{project.id}@{_stamp(project.created_at)}"
+
+
+def _check_instance(server: Server, project: RemoteProject) -> None:
+    """Raises RemoteError where the project's number belongs to another one now."""
+    there = _instance(server.read(lambda c, o: c.projects.get(project.id, request_options=o)))
+    if there != project.instance:
+        raise RemoteError(f"project {project.id} of {server.url} is not the one that it was", GONE)
 
 
 def _missing(server: Server, project: RemoteProject, tasks: Sequence[Task]) -> list[Task]:
@@ -761,8 +790,13 @@ def _deletion(remote_id: str, key: str, at: Any) -> Annotation:
 
 
 def _annotator_names(server: Server) -> dict[int, str]:
-    """user id -> e-mail address: what stays the same when people change their names."""
-    users = server.read(lambda c, o: c.users.list(request_options=o))
+    """user id -> e-mail address: what stays the same when people change their names. Nothing for who may not see it."""
+    try:
+        users = server.read(lambda c, o: c.users.list(request_options=o))
+    except RemoteError as error:
+        if error.is_temporary:
+            raise
+        return {}
     return {int(user.id): str(user.email or f"user {user.id}") for user in users}
 
 
@@ -777,6 +811,14 @@ def _stamp(moment: datetime) -> str:
 
 
 # memory
+
+
+def _names(desk: Desk) -> dict[str, str]:
+    """What people may change; only the mark has to stay."""
+    return {
+        "title": f"alloop {desk.name}"[:50],
+        "description": f"Made by alloop for its project {desk.name}. {_mark(desk)}",
+    }
 
 
 def _mark(desk: Desk) -> str:

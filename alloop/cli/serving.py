@@ -9,7 +9,6 @@ from alloop.cli.shared import Dir, app, open_project, say
 from alloop.cli.studio import studio
 from alloop.errors import AlloopError
 
-Port = Annotated[int, typer.Option(min=0, max=65_535, help="The port of alloop serve.")]
 PORT = 9090
 BLIND = 'note: [annotate] suggest is "none", so that the tasks alloop asks get no suggestions'
 
@@ -18,7 +17,7 @@ BLIND = 'note: [annotate] suggest is "none", so that the tasks alloop asks get n
 def serve(
     directory: Dir = Path(),
     host: Annotated[str, typer.Option(help="Which address to answer on.")] = "127.0.0.1",
-    port: Port = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Which port to answer on; 0 is any free one.")] = PORT,
 ) -> None:
     """Show the last model's answers in Label Studio while people label."""
     from alloop import serving
@@ -45,7 +44,7 @@ def serve(
 @studio.command()
 def connect(
     directory: Dir = Path(),
-    port: Port = PORT,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port of alloop serve.")] = PORT,
     url: Annotated[str | None, typer.Option(help="Its address, if Label Studio is on another machine.")] = None,
 ) -> None:
     """Let Label Studio ask `alloop serve` for suggestions while people label."""

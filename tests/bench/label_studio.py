@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import httpx  # noqa: E402
+import loops  # noqa: E402
 
 from alloop.annotators import Desk  # noqa: E402
 from alloop.annotators.label_studio import LabelStudio  # noqa: E402
 from alloop.records import Task  # noqa: E402
-from tests.bench import loops  # noqa: E402
 from tests.label_studio.server import StudioServer  # noqa: E402
 
 LABELS = {"delivery": "", "returns": "", "billing": "", "fault": ""}

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from alloop import studio
 from alloop.annotators import Desk, annotators
 from alloop.annotators.label_studio import KEY
 from alloop.errors import ConfigError, RemoteError, WaitingError
+from alloop.outgoing import remove_texts
 from alloop.project import Project
 from alloop.reports import status
 from alloop.rounds import run_round
@@ -401,3 +403,84 @@ def test_a_project_made_while_ones_own_server_runs_uses_it(
     address = f"{studio_server.url}/projects/{remembered(project)['id']}/data/?labeling=1"
     assert f"Next: answer the tasks at {address}, then: alloop round" in ran.err
     assert len(person(project, studio_server).tasks()) == 5
+
+
+def test_removed_texts_are_taken_back_from_the_server_and_erased_ones_with_their_answers(
+    make: Make, studio_server: StudioServer
+) -> None:
+    project = make()
+    run_round(project)
+    someone = person(project, studio_server)
+    answered, other, *_ = someone.tasks()
+    someone.answer(int(answered.id), ["animal"])
+    someone.answer(int(other.id), ["animal"])
+    ids = [task.data["alloop_key"].split(":")[1] for task in someone.tasks()]
+    remove_texts(project, [ids[0], ids[2]])
+    assert [task.data["alloop_key"].split(":")[1] for task in someone.tasks()] == [ids[0], ids[1], *ids[3:]]
+    remove_texts(project, [ids[1]], erase=True)
+    assert [task.data["alloop_key"].split(":")[1] for task in someone.tasks()] == [ids[0], *ids[3:]]
+
+
+def test_a_number_that_belongs_to_another_project_now_is_noticed(make: Make, studio_server: StudioServer) -> None:
+    project = make()
+    run_round(project)
+    memory = project.root / "inbox" / "label-studio.json"
+    known = json.loads(memory.read_text())
+    memory.write_text(json.dumps(known | {"instance": f"{known['id']}@2020-01-01T00:00:00.000000Z"}))
+    with pytest.raises(RemoteError, match="is not the one that it was"):
+        run_round(project)
+    assert project.store.open_tasks() == 8
+
+
+def test_a_personal_access_token_works_too_and_a_legacy_one_that_is_not_allowed_is_explained(
+    make: Make, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = studio_server.post("/api/token/", {})["token"]
+    monkeypatch.setenv(KEY, token)
+    project = make("personal")
+    monkeypatch.setenv(KEY, token)  # make() sets the legacy one
+    assert run_round(project).pushed == 8
+    answer_all(person(project, studio_server))
+    assert run_round(project).labels == 8
+
+    access = httpx.post(f"{studio_server.url}/api/token/refresh/", json={"refresh": token}).json()["access"]
+    settings, header = f"{studio_server.url}/api/jwt/settings", {"Authorization": f"Bearer {access}"}
+    allowed = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+    refused = {**allowed, "legacy_api_tokens_enabled": False}
+    try:
+        assert httpx.post(settings, json=refused, headers=header).status_code < 300
+        monkeypatch.setenv(KEY, studio_server.token)
+        with pytest.raises(RemoteError, match="refused the legacy token") as error:
+            run_round(project)
+        assert "takes personal access tokens" in (error.value.hint or "")
+    finally:
+        httpx.post(settings, json=allowed, headers=header)
+
+
+def test_a_label_that_is_removed_after_it_was_used_stops_nothing(make: Make, studio_server: StudioServer) -> None:
+    project = make()
+    config = project.root / "alloop.toml"
+    config.write_text(config.read_text().replace('["animal", "vehicle"]', '["animal", "vehicle", "plant"]'))
+    run_round(project)
+    someone = person(project, studio_server)
+    first, *rest = [int(task.id) for task in someone.tasks()]
+    someone.answer(first, ["plant"])
+    config.write_text(config.read_text().replace('"vehicle", "plant"]', '"vehicle"]'))
+    for task in rest:
+        someone.answer(task, ["animal"] if task % 2 else ["vehicle"])
+    run_round(project)
+    result = project.store.step_results(2)["pull"]
+    assert (result["new"], result["unused"]) == (8, 1)
+    assert 'value="plant"' not in (someone.client.projects.get(someone.project).label_config or "")
+
+
+def test_a_name_that_people_gave_the_project_stays(make: Make, studio_server: StudioServer) -> None:
+    project = make()
+    run_round(project)
+    someone = person(project, studio_server)
+    someone.client.projects.update(someone.project, title="Our texts")
+    config = project.root / "alloop.toml"
+    config.write_text(config.read_text().replace('["animal", "vehicle"]', '["animal", "vehicle", "plant"]'))
+    with pytest.raises(WaitingError):
+        run_round(project)
+    assert someone.client.projects.get(someone.project).title == "Our texts"

@@ -1,5 +1,6 @@
 """Live suggestions in a real Label Studio: connected once, shown to annotators, hinting when they answer."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,19 +11,21 @@ import pytest
 from label_studio_sdk import LabelStudio
 
 from alloop.annotators._live import TITLE, connect
+from alloop.annotators.label_studio import KEY
 from alloop.errors import AlloopError
 from alloop.hints import hinted_at
 from alloop.project import Project
 from alloop.rounds import run_round
 from alloop.serving import listen, make_server
 from alloop.suggesting import Suggester
+from tests.command import done
+from tests.conftest import ANIMALS
 from tests.label_studio.server import StudioServer
 from tests.test_serving import BUS, CAT, CONFIG, choices
 
 Make = Callable[..., Project]
 
 pytestmark = pytest.mark.slow
-HUMAN = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["vehicle"]}}]
 
 
 @pytest.fixture
@@ -41,18 +44,20 @@ def served(project: Project) -> Iterator[str]:
         server = make_server(Suggester(project.root), lambda words: None)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class Remote:
     """A project in Label Studio, and the requests that its pages make."""
 
-    def __init__(self, server: StudioServer) -> None:
+    def __init__(self, server: StudioServer, number: int | None = None) -> None:
         self.http = httpx.Client(base_url=server.url, headers={"Authorization": f"Token {server.token}"}, timeout=60)
         self.client = LabelStudio(base_url=server.url, api_key=server.token, httpx_client=self.http)
-        self.id: int = self.client.projects.create(title="live", label_config=CONFIG).id
+        self.id: int = number or self.client.projects.create(title="live", label_config=CONFIG).id
 
     def ask(self, *data: dict[str, Any]) -> list[int]:
         found = self.client.projects.import_tasks(
@@ -61,14 +66,20 @@ class Remote:
         assert found.task_ids
         return list(found.task_ids)
 
-    def next_task(self) -> dict[str, Any]:
+    def next_task(self) -> Any:
+        """What an annotator's page is given; None where the queue is empty."""
         answer = self.http.get(f"/api/projects/{self.id}/next")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        assert answer.status_code in (200, 404), answer.text
+        return answer.json() if answer.status_code == 200 else None
 
-    def submit(self, task: int) -> None:
-        assert self.http.post(f"/api/tasks/{task}/annotations/", json={"result": HUMAN}).status_code == 201
+    def answer_all(self) -> None:
+        """As one who reads only the second word."""
+        while (task := self.next_task()) is not None:
+            self.submit(task["id"], "animal" if task["data"]["text"].split()[1] in ANIMALS else "vehicle")
+
+    def submit(self, task: int, label: str = "vehicle") -> None:
+        result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+        assert self.http.post(f"/api/tasks/{task}/annotations/", json={"result": result}).status_code == 201
 
     def connected(self) -> list[tuple[str | None, str, str]]:
         return [(one.title, one.url, str(one.state)) for one in self.client.ml.list(project=self.id)]
@@ -137,12 +148,53 @@ def test_who_opens_a_task_sees_the_newest_model_and_who_answers_leaves_a_hint(tr
                 run_round(trained)
             found = remote.next_task()
             assert found["id"] == task
-            seen.append((choices(found["predictions"]), {one["model_version"] for one in found["predictions"]}))
+            seen.append((choices([found["predictions"]]), {one["model_version"] for one in found["predictions"]}))
             remote.submit(task)
     assert seen[0] == ([["animal"]], {"round-0002"})
     assert seen[1][0] == [[]]
     assert seen[2] == ([["vehicle"]], {"round-0003"})
     assert hinted_at(inbox) != before
+
+
+def test_rounds_and_live_suggestions_go_together(
+    make_project: Make, studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, studio_server.token)
+    annotate = f'label-studio"\nurl = "{studio_server.url}"\nsuggest = "all"\n#'
+    half = 'margin"\nrandom_share = 0.5\n#'
+    project = make_project(
+        "p", batch=4, strategy=half, annotate=annotate, more='[options.label-studio]\nstale = "keep"'
+    )
+    run_round(project)
+    number = json.loads((project.root / "inbox" / "label-studio.json").read_text())["id"]
+    remote = Remote(studio_server, number)
+    inbox = project.root / "inbox"
+    with served(project) as url:
+        done("studio", "connect", project.root, "--url", url)
+        before = hinted_at(inbox)
+        remote.answer_all()
+        assert hinted_at(inbox) != before
+
+        run_round(project)  # has a model, and pushes with suggestions
+        assert remote.client.projects.get(number).model_version == TITLE
+        assert "still asks" in done("studio", "connect", project.root, "--url", url).err
+        blind = {row.text_id for row in project.store.picks(2) if row.probability is not None}
+        assert len(blind) == 2
+        first = remote.next_task()
+        is_blind = first["data"]["alloop_key"].split(":")[1] in blind
+        assert {one["model_version"] for one in first["predictions"]} == (set() if is_blind else {"round-0002"})
+        remote.submit(first["id"])
+
+        run_round(project, push=False, go_on=True)
+        seen = {}
+        while (found := remote.next_task()) is not None:
+            seen[found["data"]["alloop_key"].split(":")[1]] = found["predictions"]
+            remote.submit(found["id"])
+    assert len(seen) == 3
+    for text, predictions in seen.items():
+        assert any(choices([predictions])) is (text not in blind)
+        assert {one["model_version"] for one in predictions} <= {"round-0003"}
+    remote.http.close()
 
 
 def test_annotators_go_on_while_nothing_is_served(trained: Project, remote: Remote) -> None:

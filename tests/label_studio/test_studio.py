@@ -167,7 +167,8 @@ def test_a_port_in_use_is_an_error_before_anything_is_started(root: Path, tmp_pa
 
 
 def test_the_commands_say_what_is_so(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ALLOOP_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("ALLOOP_HOME", tmp_path.name)
     port = free_port()
     ran = done("studio", "up", "--port", port, "--venv", VENV)
     found = studio.running()
@@ -191,7 +192,7 @@ def test_an_environment_is_made_once_and_again_where_it_is_not_whole(
 ) -> None:
     studio.PINS.write_text("--no-index\nlabel-studio==9.8\n")
     with pytest.raises(AlloopError, match=r"could not be installed: ERROR: No matching distribution .*9\.8") as error:
-        studio.up(root=empty)
+        studio.up(free_port(), root=empty)
     assert error.value.hint == f"everything it said is in {empty / 'install.log'}"
 
     pretend(GOOD)
@@ -318,3 +319,12 @@ def test_webhooks_and_models_on_this_machine_are_reached(studio_server: StudioSe
 def wait_for_the_end_of(pid: int) -> None:
     while studio._born(pid) is not None:
         os.sched_yield()
+
+
+def test_labels_are_not_kept_in_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLOOP_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(studio, "_is_mac", False)
+    assert studio.directory() == tmp_path / "share" / "alloop" / "studio"
+    assert studio._environments(studio.directory()) == tmp_path / "cache" / "alloop"
