@@ -204,6 +204,9 @@ def test_a_person_clicks_types_skips_and_thinks_again(
     page.get_by_role("button", name="OK").click()
     refusal.wait_for(state="hidden")
     annotator.click(truth[first[0][0]])
+    page.set_viewport_size({"width": 1180, "height": 680})
+    annotator.picture("label-studio")  # of which docs/label-studio.png is a copy
+    page.set_viewport_size({"width": 1280, "height": 800})
     annotator.picture("3-a-text")
     annotator.submit()
 
