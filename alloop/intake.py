@@ -316,7 +316,8 @@ def _inspect(file: str, settings: Mapping[str, Any], done: Intake, partial: bool
         separator=settings.get("separator", "|"),
         partial=partial,
     )
-    for name in settings.get("metadata") or []:
+    shown = settings.get("metadata") or []
+    for name in shown:
         if name not in columns.metadata and not partial:
             near = did_you_mean(name, columns.metadata)
             raise DataError(
@@ -324,6 +325,8 @@ def _inspect(file: str, settings: Mapping[str, Any], done: Intake, partial: bool
                 f"did you mean {near!r}?" if near else "see data.metadata in the config",
             )
     done.notes += [f"{file}: {note}" for note in columns.notes]
+    if others := [name for name in columns.metadata if name not in shown]:
+        done.notes.append(f"{file}: annotators do not see: {', '.join(others)}; data.metadata shows columns to them")
     return columns
 
 

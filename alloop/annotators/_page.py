@@ -3,11 +3,13 @@
 Its looks rest on class names of Label Studio 1.23. Where a version has others, the page works and looks plain.
 """
 
+import re
 from html import escape
 from xml.etree import ElementTree
 
 from alloop.annotators import Desk
 from alloop.annotators._session import hotkeys
+from alloop.errors import ConfigError
 
 MANY = 12  # up to so many labels are shown with their descriptions; more are shown in columns, with a filter
 
@@ -46,7 +48,16 @@ INSTRUCTIONS_STYLE = """
 
 
 def label_config(desk: Desk) -> str:
-    """The interface made for a project: the text, what is shown beside it, its labels, with keys if they suffice."""
+    """The interface made for a project: the text, what is shown beside it, its labels, with keys if they suffice.
+
+    Raises ConfigError for a label that Label Studio would take for the name of a column.
+    """
+    for name in desk.label_names:
+        if re.match(r"\$\S", name):
+            raise ConfigError(
+                f"the label {name!r} begins with $: Label Studio would show a column of that name instead",
+                f"call it {name[1:]!r} in alloop.toml, or label elsewhere",
+            )
     view = ElementTree.Element("View", className="alloop")
     ElementTree.SubElement(view, "Style").text = STYLE
     texts = ElementTree.SubElement(view, "View", className="alloop-text")
