@@ -6,11 +6,12 @@ Every check answers for itself: trouble in one part of a project becomes a faile
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
+from alloop.annotators import Examines
 from alloop.config import Config
 from alloop.errors import AlloopError
 from alloop.project import Project, check_plugins
@@ -40,7 +41,7 @@ class Check:
 
 def examine(project: Project) -> list[Check]:
     """Every check, in the order in which trouble should be put right. Changes nothing; trains once on one batch."""
-    looks: list[tuple[str, Callable[[Project], Check | list[Check]]]] = [
+    looks: list[tuple[str, Callable[[Project], Check | Iterable[Check]]]] = [
         ("config", _config),
         ("plug-ins", _plugins),
         ("database", _database),
@@ -51,22 +52,24 @@ def examine(project: Project) -> list[Check]:
         ("test texts", _test_texts),
         ("device", _device),
         ("base model", _base),
+        ("annotator", _annotator),
         ("cost", _cost),
     ]
-    checks: list[Check] = []
-    for name, look in looks:
-        found = _looked(name, look, project)
-        checks += found if isinstance(found, list) else [found]
-    return checks
+    return [check for name, look in looks for check in _looked(name, look, project)]
 
 
-def _looked(name: str, look: Callable[[Project], Check | list[Check]], project: Project) -> Check | list[Check]:
+def _looked(name: str, look: Callable[[Project], Check | Iterable[Check]], project: Project) -> Iterator[Check]:
+    """What a look finds; where it breaks off, that too."""
     try:
-        return look(project)
+        found = look(project)
+        if isinstance(found, Check):
+            yield found
+        else:
+            yield from found
     except AlloopError as error:
-        return Check(name, False, error.message, error.hint)
+        yield Check(name, False, error.message, error.hint)
     except Exception as error:  # a library's or a plug-in's own: to say so is what a doctor is for
-        return Check(name, False, f"{type(error).__name__}: {error}", "it may be a bug of alloop or of a plug-in")
+        yield Check(name, False, f"{type(error).__name__}: {error}", "it may be a bug of alloop or of a plug-in")
 
 
 def _config(project: Project) -> Check:
@@ -207,6 +210,15 @@ def _base(project: Project) -> Check:
     took = f"loaded in {time.perf_counter() - start:.1f} s"
     named = Path(base.name).name if Path(base.name).is_absolute() else base.name
     return Check("base model", True, f"{named}: {millions:.1f} M parameters, {base.width} dimensions, {took}")
+
+
+def _annotator(project: Project) -> Iterator[Check]:
+    """What the annotator says of its backend, where it can say something."""
+    config = project.config
+    annotator = project.annotator(config)
+    if isinstance(annotator, Examines):
+        desk = project.desk(config, project.store.last_batch_round())
+        yield from (Check(found.name, found.ok, found.message, found.hint) for found in annotator.examine(desk))
 
 
 def _cost(project: Project) -> Check:

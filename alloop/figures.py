@@ -16,6 +16,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from alloop.anchoring import anchoring_words
 from alloop.errors import DataError
 from alloop.reports import confused, headline, metric_words, per_label, with_interval
 
@@ -121,6 +122,10 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
         metric = metric or headline(drawn[0])
         parts.insert(0, _plot(drawn, width, metric))
     for report in drawn:
+        if report.get("anchoring"):
+            parts.append(
+                "\n".join(textwrap.wrap(f"{report['project']}: {anchoring_words(report['anchoring'])}", width))
+            )
         parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
     return "\n\n".join(part for part in parts if part)
 

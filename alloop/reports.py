@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from alloop.anchoring import anchoring
 from alloop.annotators import HasAddress
 from alloop.config import Config, restore
 from alloop.errors import AlloopError
+from alloop.pace import pace, pace_words
 from alloop.project import Project, is_alive
 from alloop.steps import STEPS
 from alloop.store import MetricRow, RoundRow, Store
@@ -26,6 +28,7 @@ def status(project: Project) -> dict[str, Any]:
 
     "labelled" and "skipped" are texts, "waiting" is tasks nobody has answered yet, "unread" tasks whose answers the
     next round will read, "unused" answers that name a removed label. "left" is how many pool texts can still be picked.
+    "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
     """
     store, config = project.store, project.config
     row = store.last_round()
@@ -45,6 +48,7 @@ def status(project: Project) -> dict[str, Any]:
         "round": _round(store, row),
         "seconds": {} if row is None else store.step_seconds(row.number),
         "annotator": config.annotate.backend,
+        "annotating": pace(store, _answers_left(store, config, tasks)),
         "holder": lock_holder(project),
     }
     found["next"] = _next(project, config, found, tasks, trouble)
@@ -90,6 +94,13 @@ def _tasks(project: Project, config: Config) -> tuple[dict[str, bool], int, str 
         return read, 0, error.message
     now = {key: len(standing[key]) >= asked if key in standing else answered for key, answered in read.items()}
     return now, sum(now[key] and not read[key] for key in now), None
+
+
+def _answers_left(store: Store, config: Config, tasks: Mapping[str, bool]) -> int:
+    """How many answers the last batch lacks."""
+    asked = config.annotate.annotators_per_text
+    batch = store.task_answers(last_batch=True)
+    return sum(max(0, asked - labelled - skipped) for key, labelled, skipped in batch if not tasks[key])
 
 
 def _next(
@@ -187,7 +198,8 @@ def report(project: Project) -> dict[str, Any]:
 
     Metrics are those of the test texts, all under the latest test labels; "measured_on" is "audit" where a project has
     no test texts, and the metrics are then those of the random texts, which every point has under "audit" too.
-    "labels" is what a model was trained on, "labels_paid" what people have labelled by then.
+    "labels" is what a model was trained on, "labels_paid" what people have labelled by then. "anchoring" is how often
+    annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -219,6 +231,7 @@ def report(project: Project) -> dict[str, Any]:
         "label_names": list(names or project.config.task.names),
         "points": points,
         "confusion": last.get("evaluate", {}).get("confusion"),
+        "anchoring": anchoring(store, project.config.task.kind, project.config.task.rename),
     }
 
 
@@ -322,6 +335,8 @@ def status_text(found: Mapping[str, Any]) -> str:
     lines.append(("round", _round_words(state)))
     if found["seconds"]:
         lines.append(("seconds", seconds_words(found["seconds"])))
+    if found["annotating"]:
+        lines.append(("pace", pace_words(found["annotating"])))
     if found["holder"]:
         lines.append(("lock", _says_holder(found["holder"])))
     lines.append(("next", found["next"]))

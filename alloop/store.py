@@ -74,9 +74,12 @@ CREATE TABLE jobs (
 
 CURSORS = "CREATE TABLE cursors (annotate TEXT PRIMARY KEY, upto TEXT NOT NULL, read_at TEXT NOT NULL) STRICT"
 
+PREDICTED = "ALTER TABLE tasks ADD COLUMN predicted TEXT"
+
 MIGRATIONS: dict[str, str] = {  # name -> SQL, in order; only ever added to
     "m001_first_tables": FIRST_TABLES,
     "m002_cursors": CURSORS,
+    "m003_predicted": PREDICTED,
 }
 
 
@@ -172,6 +175,17 @@ class JobRow:
         if self.finished_at is None:
             return None
         return (datetime.fromisoformat(self.finished_at) - datetime.fromisoformat(self.started_at)).total_seconds()
+
+
+@dataclass(frozen=True)
+class JudgedPick:
+    """An annotator's answer beside the model's, which they saw where it `is_shown`."""
+
+    round: int
+    text_id: str
+    is_shown: bool
+    predicted: Mapping[str, float]
+    labels: tuple[str, ...]
 
 
 class Store:
@@ -522,9 +536,35 @@ class Store:
 
     def add_tasks(self, tasks: Sequence[Task], remote_ids: Mapping[str, str]) -> None:
         self._connection.executemany(
-            "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",
+            "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING",
             ((t.key, t.text_id, t.purpose, t.round, t.rank, int(t.blind), remote_ids[t.key]) for t in tasks),
         )
+
+    def note_predicted(self, predicted: Mapping[str, Mapping[str, float]]) -> None:
+        """Note what the model says of these tasks' texts, by task key: what annotators see, where they see it."""
+        self._connection.executemany(
+            "UPDATE tasks SET predicted = ? WHERE key = ?", ((json.dumps(p), key) for key, p in predicted.items())
+        )
+
+    def judged_picks(self) -> list[JudgedPick]:
+        """Every label that stands of a pick about which the model had something to say, in the order they came.
+
+        An annotator who answered a task twice counts with the later answer.
+        """
+        if "m003_predicted" not in self._applied():  # a database that only commands which write bring up to date
+            return []
+        rows = self._sql(
+            "SELECT k.round, k.text_id, a.annotator, k.blind, coalesce(k.predicted, p.predicted), a.labels"
+            f" FROM ({_LATEST}) a JOIN tasks k ON k.key = a.task_key JOIN texts t ON t.id = k.text_id"
+            " LEFT JOIN picks p ON p.round = k.round AND p.text_id = k.text_id"
+            " WHERE a.state = 'labelled' AND k.purpose = 'pick' AND t.removed_at IS NULL"
+            " AND coalesce(k.predicted, p.predicted) IS NOT NULL ORDER BY a.seq"
+        )
+        found = {
+            (number, text_id, who): JudgedPick(number, text_id, not blind, json.loads(said), tuple(json.loads(labels)))
+            for number, text_id, who, blind, said, labels in rows
+        }
+        return list(found.values())
 
     def asks(self, ids: Sequence[str]) -> dict[str, int]:
         """How often each text was asked, texts never asked left out."""
@@ -681,6 +721,17 @@ class Store:
                 f" AND NOT EXISTS (SELECT 1 FROM ({_LATEST}) a WHERE a.task_key = t.key AND a.state <> 'deleted')"
             )
         )
+
+    def timed_answers(self) -> list[tuple[str, bool, float]]:
+        """(annotator, whether it is a label, seconds) of every answer that stands and whose time the backend knows.
+
+        In the order they were made; a skip is an answer. The seconds are as they came, however many.
+        """
+        rows = self._sql(
+            f"SELECT annotator, state, seconds FROM ({_LATEST})"
+            " WHERE state <> 'deleted' AND seconds IS NOT NULL ORDER BY made_at, seq"
+        )
+        return [(annotator, state == "labelled", seconds) for annotator, state, seconds in rows]
 
     def annotating_seconds(self) -> float:
         """The time annotators spent on the answers that stand or were taken back, as far as backends know it.

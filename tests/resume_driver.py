@@ -17,8 +17,8 @@ import alloop
 PACKAGE = str(Path(alloop.__file__).parent)
 
 
-def run_rounds(root: Path, rounds: int, kill_at: int | None = None) -> list[str]:
-    """Finish the rounds up to number `rounds`; dies at kill point `kill_at`, which counts from 1.
+def run_rounds(root: Path, rounds: int, kill_at: int | None = None, **options: Any) -> list[str]:
+    """Finish the rounds up to number `rounds`, with these options; dies at kill point `kill_at`, counted from 1.
 
     With `kill_at=0` it lives, and returns all the kill points as "round module:function:line".
     """
@@ -48,7 +48,7 @@ def run_rounds(root: Path, rounds: int, kill_at: int | None = None) -> list[str]
         seen.clear()
         sys.settrace(None if kill_at is None else trace)
         try:
-            run_round(project)
+            run_round(project, **options)
         finally:
             sys.settrace(None)
 

@@ -18,7 +18,7 @@ LAYERS = (
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
-    {"checks", "project", "shelf"},
+    {"anchoring", "checks", "pace", "project", "shelf"},
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation"},

@@ -1,6 +1,6 @@
 """Annotators: the places where people (or a simulation) answer tasks. Each task is created at most once, ever."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -69,16 +69,49 @@ class Annotator(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Tended:
+    """Keys of tasks that exist no more, withdrawn now or gone already, and of those untouched ones that go on.
+
+    What the newest model says of a `current` one is what annotators see from now on, unless it is blind.
+    """
+
+    gone: Collection[str] = ()
+    current: Collection[str] = ()
+
+
 @runtime_checkable
 class Tends(Protocol):
     """An annotator whose open tasks can be looked after when a newer model is there."""
 
     stale: Literal["keep", "withdraw", "rescore"]
 
-    def tend(self, waiting: Sequence[Task], desk: Desk) -> set[str]:
+    def tend(self, waiting: Sequence[Task], desk: Desk) -> Tended:
         """Look after tasks of earlier rounds, given with the newest model's suggestions, before new ones are pushed.
 
-        Returns the keys that exist no more: withdrawn now, or gone already. Safe to repeat.
+        Safe to repeat.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look at a backend found. `ok` is None for a remark; `hint` can be typed, where something can be done."""
+
+    name: str
+    ok: bool | None
+    message: str
+    hint: str | None = None
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """An annotator that can say what is wrong with its backend."""
+
+    def examine(self, desk: Desk) -> Iterable[Finding]:
+        """Every look it can take, in the order in which trouble should be put right. Changes nothing.
+
+        `desk.model_version` is that of the newest batch. Trouble is a finding; no finding holds a key or password.
         """
         ...
 

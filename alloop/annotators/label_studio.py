@@ -13,9 +13,11 @@
 """
 
 import atexit
+import base64
 import json
 import os
 import re
+import shlex
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,9 +28,10 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
+from urllib.parse import urlsplit
 
 from alloop import studio
-from alloop.annotators import Desk, Pulled
+from alloop.annotators import Desk, Finding, Pulled, Tended
 from alloop.annotators._live import Connection, connect
 from alloop.annotators._page import instructions_page, label_config
 from alloop.errors import ConfigError, RemoteError
@@ -37,11 +40,25 @@ from alloop.records import Annotation, Task
 
 KEY = "LABEL_STUDIO_API_KEY"  # the environment variable; a server of alloop's own needs none
 INSTALL = "pip install 'alloop[label-studio]'"
+READ_OFF = "1.23"  # the version that this module was written for
+RIGHTS = (
+    "projects.create",
+    "projects.view",
+    "projects.change",
+    "tasks.create",
+    "tasks.view",
+    "tasks.change",
+    "tasks.delete",
+    "annotations.view",
+)
+SOON = timedelta(days=7)  # a key that expires so soon is worth a word
 AT_ONCE = 500  # tasks in one request
+AT_FIRST = 50  # tasks in the first request of a pull, which is the only one where little was changed
 QUIET = timedelta(minutes=10)  # nobody answered for so long: nobody has a task open
 OVERLAP = timedelta(seconds=60)  # a change is stamped before it is committed, so the last minute is read again
 SETTLES_S = (0.2, 0.5, 1.0, 2.0, 4.0)  # waits for a write whose answer was lost to show up after all
 READS_AGAIN_S = (0.5, 2.0)  # waits before a read is repeated
+WRITES_S = 120.0  # the least patience with a write: one given up too early has to be looked for
 
 T = TypeVar("T")
 
@@ -80,14 +97,17 @@ class LabelStudio:
         form = project.form
         keys = [task.key for task in tasks]
         missing = _missing(server, project, tasks)
-        ids: dict[str, int] = {}
+        made: dict[str, int] = {}
         for start in range(0, len(missing), AT_ONCE):
-            ids |= _import(server, project, missing[start : start + AT_ONCE], form, desk)
-        if len(ids) < len(tasks) or _count(server, project, keys) != len(tasks):
-            ids = _each_once(server, project, keys)
+            made |= _import(server, project, missing[start : start + AT_ONCE], form, desk)
+        ids = made
+        if len(made) < len(tasks) or _count(server, project, keys) != len(tasks):
+            there = _there(server, project, keys)
+            made = {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
+            ids = _each_once(server, project, there, keys)
         if any(task.suggestion for task in tasks):
             _show_suggestions(server, project, desk)
-        in_order = [ids[task.key] for task in missing]
+        in_order = [made[task.key] for task in missing]
         if in_order != sorted(in_order):
             raise RemoteError(
                 f"{server.url} has put the tasks of project {project.id} into another order than they were sent in",
@@ -122,21 +142,82 @@ class LabelStudio:
             list(self._annotations(server, project, ours, desk)), json.dumps(cursor), project.instance, gone, foreign
         )
 
-    def tend(self, waiting: Sequence[Task], desk: Desk) -> set[str]:
+    def tend(self, waiting: Sequence[Task], desk: Desk) -> Tended:
         """Withdraws untouched tasks, or renews the suggestions that annotators see; never touches an answered one."""
         server = self.server()
         project = self._project(server, desk)
         there = _there(server, project, [task.key for task in waiting], TOUCHED)
         gone = {task.key for task in waiting if task.key not in there}
-        if self.stale == "keep":
-            self._renew(server, project, [task for task in waiting if task.key in there and task.suggestion], desk)
-        elif there and _is_quiet(server, project):
-            for key, copies in there.items():
-                if not any(_is_touched(copy) for copy in copies):
-                    for copy in copies:
-                        _delete(server, copy["id"])
-                    gone.add(key)
-        return gone
+        current: set[str] = set()
+        untouched = {key for key, copies in there.items() if not any(map(_is_touched, copies))}
+        if self.stale == "keep" or not (there and _is_quiet(server, project)):
+            blind = {task.key for task in waiting if task.blind}
+            renewed = self._renew(server, project, [t for t in waiting if t.key in there and t.suggestion], desk)
+            current = blind & untouched | renewed
+        else:
+            for key in untouched:
+                for copy in there[key]:
+                    _delete(server, copy["id"])
+            gone |= untouched
+        return Tended(gone, current)
+
+    def examine(self, desk: Desk) -> Iterator[Finding]:
+        """Looks at the server, the key and the project there; a look that fails does not end the next ones."""
+        try:
+            server = self.server()
+            yield _server_finding(server)
+        except (ConfigError, RemoteError) as error:
+            yield Finding("server", False, error.message, error.hint)
+            return
+        key, is_valid = _key_finding(server)
+        yield key
+        if not is_valid:
+            return
+        yield _looked("rights", lambda: _rights(server))
+        try:
+            found = self._find(server, desk)
+            if found is None:
+                yield Finding("project", None, "none on the server yet", _command(desk, "round"))
+                return
+            project = server.read(lambda c, o: c.projects.get(found["id"], request_options=o))
+        except RemoteError as error:
+            yield Finding("project", False, error.message, error.hint)
+            return
+        yield Finding("project", True, f"{project.title}: {server.url}/projects/{project.id}")
+        yield _looked("labels there", lambda: self._labels_there(project, found, server, desk))
+        yield _looked("queue", lambda: self._queue(project, server, desk))
+        remote = RemoteProject(project.id, found["instance"], Form("", "", "", ()))
+        yield _looked("suggestions", lambda: _suggestions(server, remote, project, desk))
+        yield from _looked_at_models(server, remote)
+        yield from _counts(server, remote, desk)
+
+    def _labels_there(self, project: Any, found: Mapping[str, Any], server: "Server", desk: Desk) -> Finding:
+        wanted = self._label_config(desk)
+        try:
+            form = _form_of(project.label_config or "", desk, f"the labelling interface of project {project.id}")
+        except ConfigError as error:
+            if self.project is not None:
+                return Finding("labels there", False, error.message, error.hint)
+            if found.get("labels") == self._settings_mark(wanted, desk):
+                return Finding("labels there", False, error.message, _put_back(desk))
+            return Finding(
+                "labels there", None, f"{error.message}; the next round corrects it", _command(desk, "round")
+            )
+        return Finding("labels there", True, f"all {len(form.choices)} of alloop.toml, nothing besides")
+
+    def _queue(self, project: Any, server: "Server", desk: Desk) -> Finding:
+        """Order and overlap: in any other order annotators do not get the most useful texts first."""
+        hint = f"set it in {server.url}/projects/{project.id}/settings" if self.project is not None else _put_back(desk)
+        order = str(project.sampling or "Sequential sampling")
+        if order != "Sequential sampling":
+            message = f"it is in the order of {order!r}, so that the best texts are not asked first"
+            return Finding("queue", False, f"{message}: it should be 'Sequential sampling'", hint)
+        if project.maximum_annotations != desk.annotators_per_text:
+            there, asked = project.maximum_annotations, desk.annotators_per_text
+            message = f"each text is shown to {there} annotators there, annotators_per_text is {asked}"
+            wanted = f"[annotate] annotators_per_text = {there}, or change the project's"
+            return Finding("queue", False, message, hint if self.project is None else wanted)
+        return Finding("queue", True, f"sequential, {desk.annotators_per_text} for each text")
 
     def forget(self, text_ids: Collection[str], desk: Desk, erase: bool) -> None:
         """Deletes the tasks about these texts on the server: untouched ones, and with `erase` all of them."""
@@ -189,8 +270,7 @@ class LabelStudio:
             number = self.project
             found = server.read(lambda c, o: c.projects.get(number, request_options=o))
         else:
-            listed = server.read(lambda c, o: list(c.projects.list(page_size=100, request_options=o)))
-            ours = [one for one in listed if _mark(desk) in (one.description or "")]
+            ours = [one for one in _projects(server) if _mark(desk) in (one.description or "")]
             if not ours:
                 return None
             found = min(ours, key=lambda one: int(one.id))
@@ -200,14 +280,10 @@ class LabelStudio:
         """The project on the server, made if need be, with today's labels."""
         found = self._find(server, desk)
         if found is None:
-            config = self._label_config(desk)
+            settings = self._settings(desk, self._label_config(desk))
             for _ in SETTLES_S[:3]:
                 try:
-                    server.write(
-                        lambda c, o: c.projects.create(
-                            **_names(desk), **self._settings(desk, config), request_options=o
-                        )
-                    )
+                    server.write(lambda c, o: c.projects.create(**_names(desk), **settings, request_options=o))
                 except UnsureError:
                     time.sleep(SETTLES_S[2])
                 if (found := self._find(server, desk)) is not None:
@@ -239,8 +315,7 @@ class LabelStudio:
     def _up_to_date(self, server: "Server", found: Mapping[str, Any], desk: Desk) -> "RemoteProject":
         """Brings labels, overlap and instructions on the server up to date. No request where nothing changed."""
         wanted = self._label_config(desk)
-        said = None if self.instructions is None else self._file(self.instructions, desk)
-        labels = fingerprint([wanted, desk.annotators_per_text, list(desk.label_names), said])
+        labels = self._settings_mark(wanted, desk)
         if found.get("labels") == labels:
             return RemoteProject(found["id"], found["instance"], Form(*found["form"]))
         number = found["id"]
@@ -254,6 +329,11 @@ class LabelStudio:
         known = {"url": server.url, "id": number, "instance": found["instance"], "form": form, "labels": labels}
         write_whole(_memory(desk), json.dumps(known))
         return RemoteProject(number, found["instance"], form)
+
+    def _settings_mark(self, wanted: str, desk: Desk) -> str:
+        """Changes whenever the server has to be told something new."""
+        said = None if self.instructions is None else self._file(self.instructions, desk)
+        return fingerprint([wanted, desk.annotators_per_text, list(desk.label_names), said])
 
     def _label_config(self, desk: Desk) -> str:
         if self.label_config is None:
@@ -292,20 +372,29 @@ class LabelStudio:
             found += [_deletion(one, key, at[key]) for one in set(standing[key]) - present[key] - left]
         yield from sorted(found, key=lambda one: (one.version.partition("#")[0], one.remote_id))
 
-    def _renew(self, server: "Server", project: "RemoteProject", tasks: Sequence[Task], desk: Desk) -> None:
-        """Labels Studio shows only suggestions of the project's current model, so waiting tasks need new ones."""
+    def _renew(self, server: "Server", project: "RemoteProject", tasks: Sequence[Task], desk: Desk) -> set[str]:
+        """Label Studio shows only suggestions of the project's current model, so waiting tasks need new ones.
+
+        Returns the keys of those that have them now.
+        """
         form = project.form
-        there = _there(server, project, [task.key for task in tasks], TOUCHED + ",predictions,model_version")
+        keys = [task.key for task in tasks]
+        there = _there(server, project, keys, TOUCHED + ",predictions,model_version")
         new = [
             {"task": copy["id"], **prediction}
             for task in tasks
             for copy in there.get(task.key, ())
-            if not _is_touched(copy) and not any(p["model_version"] == desk.model_version for p in copy["predictions"])
+            if not _is_touched(copy) and not _has_newest(copy, desk)
             for prediction in _predictions(task, form, desk)
         ]
         for start in range(0, len(new), AT_ONCE):
             with suppress(UnsureError):  # they are only shown, and the next round renews them again
                 _send_predictions(server, project, new[start : start + AT_ONCE])
+        if not tasks:
+            return set()
+        _show_suggestions(server, project, desk)  # here too: the new batch may have none
+        there = _there(server, project, keys, TOUCHED + ",predictions,model_version")
+        return {key for key, copies in there.items() if all(_is_current(copy, desk) for copy in copies)}
 
 
 plugin = LabelStudio
@@ -361,14 +450,14 @@ class Server:
 
     def write(self, call: Callable[[Any, Any], T]) -> T:
         """Ask once. Raises UnsureError where nobody knows whether it was done, RemoteError where it surely was not."""
-        return self._call(call, max(120.0, self.timeout_s))
+        return self._call(call, max(WRITES_S, self.timeout_s))
 
     def silent(self, what: str) -> RemoteError:
         return RemoteError(
             f"{self.url} did not answer while {what}", "nothing is lost; the same command goes on", is_temporary=True
         )
 
-    def _call(self, call: Callable[[Any, Any], T], timeout_s: float) -> T:
+    def _call(self, call: Callable[[Any, Any], T], timeout_s: float, is_again: bool = False) -> T:
         try:
             import httpx
             from label_studio_sdk.core.api_error import ApiError
@@ -377,25 +466,25 @@ class Server:
         try:
             return call(_client(self.url, self.key), {"max_retries": 0, "timeout_in_seconds": timeout_s})
         except ApiError as error:
+            if error.status_code == 401 and self.key.count(".") == 2 and not is_again:
+                # the SDK renews the access token by our clock; by the server's it may have run out before
+                _client.cache_clear()
+                return self._call(call, timeout_s, is_again=True)
             raise self._refused(error.status_code or 0, error.body) from None
         except httpx.ConnectError as error:
-            raise RemoteError(
-                f"{self.url} cannot be reached: {error}",
-                "is Label Studio running? alloop studio up" if _is_local(self.url) else "check the url and the network",
-                is_temporary=True,
-            ) from None
-        except (httpx.TransportError, httpx.InvalidURL, ValueError, KeyError) as error:
-            # cut off, timed out, or something that is not Label Studio's JSON (a proxy's page)
+            raise _unreachable(self.url, error) from None
+        except httpx.TransportError as error:
             how = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "broke off its answer"
-            if not isinstance(error, httpx.TransportError):
-                how = "answered something that is not Label Studio's"
             raise UnsureError(
                 RemoteError(f"{self.url} {how}", "nothing is lost; the same command goes on", is_temporary=True)
             ) from None
+        except (httpx.RequestError, httpx.InvalidURL, ValueError, LookupError, AttributeError, TypeError):
+            # not Label Studio's JSON but a proxy's page: the SDK has many ways to stumble over it
+            raise UnsureError(self._strange()) from None
 
     def _refused(self, status: int, body: Any) -> Exception:
         """A sentence for what the server said. Pages of HTML are not repeated."""
-        detail = str(body.get("detail", "")) if isinstance(body, dict) else ""
+        detail = " ".join(str(body.get("detail", "")).split()) if isinstance(body, dict) else ""
         wrong = body.get("validation_errors") if isinstance(body, dict) else None
         words = (f": {detail}" if detail else "") + (f" ({str(wrong)[:300]})" if wrong else "")
         if status in (401, 403):
@@ -406,6 +495,8 @@ class Server:
             return RemoteError(f"{self.url} does not have what was asked for{words}", GONE)
         if status == 429:
             return RemoteError(f"{self.url} is asked too often", "wait a minute", is_temporary=True)
+        if status < 400:
+            return UnsureError(self._strange())
         if status >= 500 or status == 408:
             return UnsureError(
                 RemoteError(
@@ -414,7 +505,17 @@ class Server:
                     is_temporary=True,
                 )
             )
-        return RemoteError(f"{self.url} did not accept what was sent (status {status}){words}")
+        return RemoteError(
+            f"{self.url} did not accept what was sent (status {status}){words}",
+            "nothing is lost; please report this with the version of Label Studio",
+        )
+
+    def _strange(self) -> RemoteError:
+        return RemoteError(
+            f"{self.url} answered something that is not Label Studio's",
+            "is the url right, and is a proxy or a login page in between? Nothing is lost; the same command goes on",
+            is_temporary=True,
+        )
 
 
 GONE = (
@@ -425,13 +526,19 @@ GONE = (
 
 @cache
 def _client(url: str, key: str) -> Any:
-    """One per server and process: it keeps its connection, and the access token it made of the key."""
-    import httpx
+    """One per server and process: it keeps the access token it made of the key."""
     from label_studio_sdk import LabelStudio as Client
 
-    connection = httpx.Client()
-    atexit.register(connection.close)
-    return cast(Any, Client)(base_url=url, api_key=key, httpx_client=connection)
+    return cast(Any, Client)(base_url=url, api_key=key, httpx_client=_connections())
+
+
+@cache
+def _connections() -> Any:
+    import httpx
+
+    made = httpx.Client()
+    atexit.register(made.close)
+    return made
 
 
 def _kind_of(key: str) -> str:
@@ -443,6 +550,14 @@ def _where_to_get(server: Server, detail: str) -> str:
     if "legacy" in detail:
         return f"this server takes personal access tokens: make one at {page}, then: export {KEY}=…"
     return f"copy a valid one (personal access token, or legacy token where allowed) from {page}, then: export {KEY}=…"
+
+
+def _unreachable(url: str, error: Exception) -> RemoteError:
+    return RemoteError(
+        f"{url} cannot be reached: {error}",
+        "is Label Studio running? alloop studio up" if _is_local(url) else "check the url and the network",
+        is_temporary=True,
+    )
 
 
 def _is_local(url: str) -> bool:
@@ -535,9 +650,10 @@ def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form:
     raise last
 
 
-def _each_once(server: Server, project: RemoteProject, keys: Sequence[str]) -> dict[str, int]:
+def _each_once(
+    server: Server, project: RemoteProject, there: dict[str, list[dict[str, Any]]], keys: Sequence[str]
+) -> dict[str, int]:
     """key -> task id, after copies were removed. Raises RemoteError where a task is not there."""
-    there = _there(server, project, keys)
     if _drop_copies(server, project, there):
         there = _there(server, project, keys)
     if lost := [key for key in keys if key not in there]:
@@ -546,7 +662,7 @@ def _each_once(server: Server, project: RemoteProject, keys: Sequence[str]) -> d
             "did somebody delete tasks just now? The same command goes on",
             is_temporary=True,
         )
-    return {key: min(task["id"] for task in copies) for key, copies in there.items()}
+    return {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
 
 
 def _send_tasks(server: Server, project: RemoteProject, payload: Sequence[Any]) -> list[int]:
@@ -621,6 +737,15 @@ def _is_touched(task: Mapping[str, Any]) -> bool:
     return bool(task["total_annotations"] or task["cancelled_annotations"] or task["drafts"])
 
 
+def _has_newest(task: Mapping[str, Any], desk: Desk) -> bool:
+    return any(one["model_version"] == desk.model_version for one in task["predictions"])
+
+
+def _is_current(task: Mapping[str, Any], desk: Desk) -> bool:
+    """Whether whoever opens the task next sees what the newest model says."""
+    return not _is_touched(task) and _has_newest(task, desk)
+
+
 def _drop_copies(server: Server, project: RemoteProject, there: Mapping[str, Sequence[dict[str, Any]]]) -> int:
     """Of tasks with the same key, delete those nobody touched, but one. Returns how many were deleted."""
     several = [key for key, copies in there.items() if len(copies) > 1]
@@ -665,15 +790,14 @@ def _is_quiet(server: Server, project: RemoteProject) -> bool:
     newest = None
     for one in (where, skipped):
         page = _page(server, project, one, "id,updated_at,annotations", ["-tasks:updated_at"], 1)
-        for task in page.items or ():
+        for task in page.items:
             for annotation in task.annotations or ():
                 at = _time(annotation["updated_at"])
                 newest = at if newest is None else max(newest, at)
     if newest is None:
         return True
     said = server.read(lambda c, o: c.versions.with_raw_response.get(request_options=o)).headers.get("date")
-    now = parsedate_to_datetime(said) if said else datetime.now(UTC)
-    return now - newest > QUIET
+    return said is not None and parsedate_to_datetime(said) - newest > QUIET  # our own clock may differ
 
 
 # lists
@@ -688,11 +812,31 @@ def _page(
 ) -> Any:
     """The first tasks of a list; `total` of its response counts all of the list."""
     query = json.dumps({"ordering": list(order), "filters": {"conjunction": "and", "items": list(where)}})
+    asked = {"project": project.id, "query": query, "fields": "all", "include": include, "page": 1, "page_size": size}
+    return server.read(lambda c, o: _whole(c.tasks.list(**asked, request_options=o)))
+
+
+def _projects(server: Server) -> list[Any]:
+    """All projects that our key may see."""
+    found: list[Any] = []
+    while True:
+        page = _page_of_projects(server, len(found) // AT_ONCE + 1)
+        found += page.items
+        if not page.items or len(found) >= int(page.response.count):
+            return found
+
+
+def _page_of_projects(server: Server, number: int) -> Any:
     return server.read(
-        lambda c, o: c.tasks.list(
-            project=project.id, query=query, fields="all", include=include, page=1, page_size=size, request_options=o
-        )
+        lambda c, o: _whole(c.projects.list(page=number, page_size=AT_ONCE, request_options=o)),
     )
+
+
+def _whole(page: Any) -> Any:
+    """The page of a list. Raises ValueError for what the SDK takes for an empty one though it is no list at all."""
+    if not isinstance(page.items, list):
+        raise ValueError("no list")
+    return page
 
 
 def _listed(server: Server, project: RemoteProject, where: Sequence[Any], include: str) -> Iterator[dict[str, Any]]:
@@ -701,7 +845,7 @@ def _listed(server: Server, project: RemoteProject, where: Sequence[Any], includ
     while True:
         above = [*where, _filter("id", "Number", "greater", last)]
         page = _page(server, project, above, include, ["tasks:id"], AT_ONCE)
-        items = [_plain(task) for task in page.items or ()]
+        items = [_plain(task) for task in page.items]
         yield from items
         if len(items) < AT_ONCE:
             return
@@ -712,12 +856,12 @@ def _changed(server: Server, project: RemoteProject, since: datetime | None) -> 
     """The tasks that were changed since a time, with their answers; and how many tasks there are in all."""
     include = "id,data,updated_at,annotations,result,completed_by,was_cancelled,lead_time,created_at,value"
     order = ["-tasks:updated_at"]
-    page = _page(server, project, [], include, order, 50)
+    page = _page(server, project, [], include, order, AT_FIRST)
     total = int(page.response.total)
     seen: dict[int, dict[str, Any]] = {}
-    size = 50
+    size = AT_FIRST
     while True:
-        items = [_plain(task) for task in page.items or ()]
+        items = [_plain(task) for task in page.items]
         new = [task for task in items if task["id"] not in seen]
         seen |= {task["id"]: task for task in new}
         is_read = since is not None and any(_time(task["updated_at"]) < since for task in items)
@@ -808,6 +952,199 @@ def _time(value: Any) -> datetime:
 def _stamp(moment: datetime) -> str:
     """A time as the server's filters want it, in UTC; its order as text is its order in time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+# examination
+
+
+def _looked(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except (ConfigError, RemoteError) as error:
+        return Finding(name, False, error.message, error.hint)
+
+
+def _command(desk: Desk, name: str) -> str:
+    root = desk.inbox.parent
+    return f"alloop {name}" if root == Path() else f"alloop {name} {shlex.quote(str(root))}"
+
+
+def _put_back(desk: Desk) -> str:
+    """What makes the next round write all settings of a project of alloop's own again."""
+    return f"rm {shlex.quote(str(_memory(desk)))}; {_command(desk, 'round')}  # puts all settings back"
+
+
+def _server_finding(server: Server) -> Finding:
+    """Whether somebody answers there, asked without the key."""
+    try:
+        import httpx
+        import label_studio_sdk  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"the annotator label-studio needs {error.name}", INSTALL) from error
+    try:
+        said = httpx.get(f"{server.url}/api/version/", timeout=server.timeout_s, follow_redirects=True)
+        version = str(said.json()["release"])
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise _unreachable(server.url, error) from None
+    except (ValueError, KeyError, TypeError):
+        raise RemoteError(
+            f"{server.url} answers, but not as Label Studio does (status {said.status_code})", "is this the right url?"
+        ) from None
+    if not version.startswith(READ_OFF):
+        hint = "tell us if something does not work"
+        return Finding(
+            "server", None, f"Label Studio {version} at {server.url}; alloop was tried with {READ_OFF}", hint
+        )
+    return Finding("server", True, f"Label Studio {version} at {server.url}")
+
+
+def _key_finding(server: Server) -> tuple[Finding, bool]:
+    """What kind of key it is and until when it is good, and whether the server takes it."""
+    kind, until, is_old = _kind_of(server.key), "", False
+    claims = _claims(server.key)
+    if claims.get("token_type") == "access":
+        message = f"{KEY} holds an access token, which is good for minutes only, not a personal access token"
+        return Finding("key", False, message, _where_to_get(server, "")), False
+    if kind == "personal access token":
+        try:
+            end = datetime.fromtimestamp(float(claims["exp"]), UTC)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            message = f"the personal access token in {KEY} is damaged; was all of it copied?"
+            return Finding("key", False, message, _where_to_get(server, "")), False
+        if end < datetime.now(UTC):
+            message = f"the personal access token in {KEY} has expired on {end:%Y-%m-%d}"
+            return Finding("key", False, message, _where_to_get(server, "")), False
+        until = f", good until {end:%Y-%m-%d}"
+        is_old = end - datetime.now(UTC) < SOON
+    try:
+        who = server.read(lambda c, o: c.users.whoami(request_options=o)).email
+    except RemoteError as error:
+        return Finding("key", False, error.message, error.hint), False
+    if is_old:
+        return Finding("key", None, f"a {kind} of {who}{until}", _where_to_get(server, "")), True
+    return Finding("key", True, f"a {kind} of {who}{until}"), True
+
+
+def _claims(key: str) -> dict[str, Any]:
+    """What a personal access token (a JWT) says of itself; nothing for other keys. It is not verified here."""
+    try:
+        middle = key.split(".")[1]
+        said = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _rights(server: Server) -> Finding:
+    """As far as the server lists them; Community lets everybody do everything."""
+    who = server.read(lambda c, o: c.users.whoami(request_options=o))
+    given = getattr(who, "permissions", None)
+    if not isinstance(given, list):
+        return Finding("rights", None, f"{server.url} does not list what {who.email} may do")
+    if lacking := [one for one in RIGHTS if one not in given]:
+        hint = f"ask an administrator of {server.url}, or use the key of somebody who may"
+        return Finding("rights", False, f"{who.email} lacks: {', '.join(lacking)}", hint)
+    return Finding("rights", True, f"{who.email} may see and change projects and tasks")
+
+
+def _suggestions(server: Server, project: RemoteProject, there: Any, desk: Desk) -> Finding:
+    """Label Studio shows the suggestions of one model; it should be that of the newest batch."""
+    shown = there.model_version or ""
+    where = [
+        _filter("data.alloop_batch", "String", "equal", f"{desk.project}:{_number(desk.model_version)}"),
+        _filter("total_predictions", "Number", "greater", 0),
+    ]
+    n = int(_page(server, project, where, "id", [], 1).response.total) if desk.model_version else 0
+    settings = f"{server.url}/projects/{project.id}/settings/annotation"
+    if shown and not shown.startswith("round-"):
+        message = f"annotators see those of {shown!r}, not those that came with the tasks"
+        return Finding("suggestions", None, f"{message}: do not go by what the report says of them")
+    if not n:
+        return Finding("suggestions", True, "none in the newest batch")
+    if not there.show_collab_predictions:
+        message = f"{n:,} tasks of the newest batch have one, but annotators see none"
+        return Finding("suggestions", False, message, f"switch 'Use predictions to prelabel tasks' on in {settings}")
+    if shown != desk.model_version:
+        message = f"annotators see those of {shown or 'no model'!r}, the newest batch has those of"
+        hint = f"choose {desk.model_version} in {settings}; the next batch sets it too"
+        return Finding("suggestions", False, f"{message} {desk.model_version!r}", hint)
+    return Finding("suggestions", True, f"{n:,} tasks of the newest batch have one, of {shown}")
+
+
+def _number(model_version: str) -> int:
+    return int(model_version.rpartition("-")[2] or 0)
+
+
+def _looked_at_models(server: Server, project: RemoteProject) -> Iterator[Finding]:
+    """Models that the project asks for predictions. The server only says whether it reaches them, not why it does not.
+
+    As when the project's settings are opened, the server greets them now.
+    """
+    try:
+        models = server.read(lambda c, o: c.ml.list(project=project.id, request_options=o))
+    except RemoteError as error:
+        yield Finding("ML backend", False, error.message, error.hint)
+        return
+    for model in models:
+        place = urlsplit(model.url)
+        name = f"{model.title or 'one'} at {place.hostname}:{place.port or (443 if place.scheme == 'https' else 80)}"
+        if model.state == "CO":
+            yield Finding("ML backend", True, f"{name} is connected")
+        elif _is_local(server.url) and _is_local(model.url):
+            yield Finding(
+                "ML backend",
+                False,
+                f"the server does not reach {name}; it does not say why",
+                "if it runs: Label Studio refuses addresses of its own machine unless it was started with "
+                "LABEL_STUDIO_ML_BLOCK_LOCAL_IP=false (for webhooks: LABEL_STUDIO_SSRF_PROTECTION_ENABLED=false)",
+            )
+        else:
+            yield Finding("ML backend", False, f"the server does not reach {name}", "is it running?")
+
+
+def _counts(server: Server, project: RemoteProject, desk: Desk) -> Iterator[Finding]:
+    """What should be the same here and there: tasks, and which of them are answered; and no task twice."""
+    there: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    try:
+        for task in _listed(server, project, [], "id,data" + TOUCHED):
+            if _is_ours(task, desk):
+                there[task["data"]["alloop_key"]].append(task)
+    except RemoteError as error:
+        yield Finding("tasks", False, error.message, error.hint)
+        return
+    again = _command(desk, "round")
+    expected = set(desk.open_keys())
+    lost, more = sorted(expected - there.keys()), sorted(there.keys() - expected)
+    if lost:
+        message = f"not on the server any more: {len(lost):,} of {len(expected):,}, first {lost[0]}"
+        yield Finding("tasks", False, message, f"{again}  # stops waiting for them; what was answered is kept")
+    if more:
+        message = f"on the server, but withdrawn or not known here: {len(more):,}, first {more[0]}"
+        hint = f"{again}  # goes on with a push that was interrupted; else delete them in the Data Manager"
+        yield Finding("tasks", False, message, hint)
+    if not lost and not more:
+        yield Finding("tasks", True, f"{len(expected):,} here and on the server")
+    copied = {key: sum(map(_is_touched, copies)) for key, copies in there.items() if len(copies) > 1}
+    if copied:
+        message = f"more than once on the server: {len(copied):,}, first {min(copied)}"
+        is_harmless = all(touched == len(there[key]) for key, touched in copied.items())
+        hint = "somebody has worked on each, and all answers count: delete one in the Data Manager if it is wrong"
+        if not is_harmless:
+            hint = f"{again}  # removes copies that nobody has touched"
+        yield Finding("copies", None if is_harmless else False, message, hint)
+    answered = {
+        key
+        for key, copies in there.items()
+        if any(one["total_annotations"] or one["cancelled_annotations"] for one in copies)
+    }
+    read = {key for key, ids in desk.standing(there.keys()).items() if ids}
+    unread, undone = len(answered - read), len(read - answered)
+    if unread or undone:
+        parts = [f"{len(answered):,} tasks answered, not read yet: {unread:,}"]
+        parts += [f"read, but not there any more: {undone:,}"] if undone else []
+        yield Finding("answers", None, ", ".join(parts), f"{again}  # reads what is new")
+    else:
+        yield Finding("answers", True, f"{len(answered):,} tasks answered, all of them read")
 
 
 # memory

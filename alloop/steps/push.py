@@ -1,13 +1,13 @@
 """Push: questions for annotators, each of them once."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from alloop.annotators import Tends
+from alloop.annotators import Tended, Tends
 from alloop.records import Purpose, Task
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
@@ -16,11 +16,15 @@ from alloop.work import load_predictions
 
 @dataclass(frozen=True)
 class Pushed:
-    """The tasks with their remote ids, and the keys of earlier ones that exist no more."""
+    """The tasks with their remote ids, and the keys of earlier ones that exist no more.
+
+    `predicted` is what the model says of tasks, new and waiting ones, shown or not: task key -> label -> p.
+    """
 
     tasks: list[Task] = field(default_factory=list)
     remote_ids: dict[str, str] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
+    gone: Collection[str] = ()
+    predicted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def do(context: Context) -> Pushed:
@@ -29,13 +33,22 @@ def do(context: Context) -> Pushed:
         return Pushed()
     annotator = context.project.annotator(context.config)
     desk = context.project.desk(context.config, context.round.number)
-    gone: set[str] = set()
+    tended = Tended()
+    said: dict[str, Mapping[str, float]] = {
+        pick.text_id: pick.predicted for pick in context.project.store.picks(context.round.number) if pick.predicted
+    }
+    known: list[Task] = []
     if isinstance(annotator, Tends):
         waiting, predicted = _waiting(context, annotator.stale)
-        gone = annotator.tend(waiting, desk)
+        said |= predicted
+        tended = annotator.tend(waiting, desk)
+        known = [task for task in waiting if task.key in tended.current and task.text_id in predicted]
         if annotator.stale == "rescore":
-            tasks = _with_rescored(context, tasks, [task for task in waiting if task.key in gone], predicted)
-    return Pushed(tasks, annotator.push(tasks, desk), gone)
+            tasks = _with_rescored(context, tasks, [task for task in waiting if task.key in tended.gone], said)
+    remote_ids = annotator.push(tasks, desk)
+    return Pushed(
+        tasks, remote_ids, tended.gone, {t.key: said[t.text_id] for t in [*tasks, *known] if t.text_id in said}
+    )
 
 
 def _tasks(context: Context) -> list[Task]:
@@ -131,17 +144,13 @@ def _predicted(context: Context, ids: Sequence[str]) -> dict[str, dict[str, floa
 
 
 def _with_rescored(
-    context: Context, tasks: Sequence[Task], withdrawn: Sequence[Task], predicted: Mapping[str, Mapping[str, float]]
+    context: Context, tasks: Sequence[Task], withdrawn: Sequence[Task], said: Mapping[str, Mapping[str, float]]
 ) -> list[Task]:
     """The new tasks and, asked anew, those just withdrawn: test texts first, then the least certain of either.
 
     A random text keeps its place in the queue: it has to stand anywhere, not where the model doubts.
     """
     number = context.round.number
-    said: dict[str, Mapping[str, float]] = {
-        pick.text_id: pick.predicted for pick in context.project.store.picks(number) if pick.predicted
-    }
-    said |= predicted
     asks = _asks(context, [task.text_id for task in withdrawn])
     uid = context.project.store.uid
     again = [
@@ -171,6 +180,7 @@ def _certainty(said: Mapping[str, float], kind: str) -> float:
 def save(context: Context, pushed: Pushed) -> dict[str, Any]:
     context.project.store.withdraw(pushed.gone)
     context.project.store.add_tasks(pushed.tasks, pushed.remote_ids)
+    context.project.store.note_predicted(pushed.predicted)
     if not pushed.tasks:
         return {"skipped": "nothing to ask"}
     return {"tasks": len(pushed.tasks)} | ({"withdrawn": len(pushed.gone)} if pushed.gone else {})

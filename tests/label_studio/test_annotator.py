@@ -18,9 +18,9 @@ from alloop.project import Project
 from alloop.reports import status
 from alloop.rounds import run_round
 from alloop.store import Store
-from tests.command import done
+from tests.command import change, done
 from tests.conftest import ANIMALS
-from tests.label_studio.people import Person
+from tests.label_studio.people import Person, choices
 from tests.label_studio.server import StudioServer
 
 pytestmark = pytest.mark.slow
@@ -307,7 +307,7 @@ def test_waiting_tasks_of_earlier_rounds(
     first, *waiting = [task for task in someone.tasks() if not task.annotations]
     someone.answer(int(first.id), [truth(first.data["text"])])
     keys = {task.data["alloop_key"] for task in waiting}
-    monkeypatch.setattr(label_studio, "QUIET", timedelta(0))
+    monkeypatch.setattr(label_studio, "QUIET", timedelta(seconds=-2))  # the header Date has whole seconds
     run_round(project, go_on=True)
     there = {task.data["alloop_key"]: task for task in someone.tasks()}
     assert first.data["alloop_key"] in there
@@ -317,6 +317,9 @@ def test_waiting_tasks_of_earlier_rounds(
         for key in keys:
             shown = {prediction.model_version for prediction in there[key].predictions}
             assert shown == (set() if blind[key] else {"round-0002", "round-0003"})
+        seen = "SELECT t.key, t.predicted <> p.predicted FROM tasks t JOIN picks p USING (round, text_id)"
+        renewed = {key for key, is_new in rows(project, seen) if is_new}
+        assert renewed == {key for key in keys if not blind[key]}
     else:
         blind_ones = {key for (key,) in rows(project, "SELECT key FROM tasks WHERE purpose <> 'pick'")}
         assert not (keys - blind_ones) & there.keys()
@@ -326,14 +329,36 @@ def test_waiting_tasks_of_earlier_rounds(
             assert again == {key.rpartition(":")[0] for key in keys - blind_ones}
 
 
+def test_waiting_tasks_are_judged_by_one_model_shown_or_hidden(make: Make, studio_server: StudioServer) -> None:
+    project = make(settings="suggest = 0.5", batch=16)
+    run_round(project)
+    someone = person(project, studio_server)
+    answer_all(someone)
+    run_round(project)
+    touched = next(task for task in someone.tasks() if not task.annotations and task.predictions)
+    draft = {"task": int(touched.id), "result": choices(["animal"]), "lead_time": 1.0}
+    url = f"{studio_server.url}/api/tasks/{touched.id}/drafts"
+    httpx.post(url, json=draft, headers={"Authorization": f"Token {studio_server.token}"}).raise_for_status()
+    change(project.root / "alloop.toml", {"suggest = 0.5": 'suggest = "none"'})
+    run_round(project, go_on=True)
+    seen = "SELECT t.key, t.blind, t.predicted <> p.predicted FROM tasks t JOIN picks p USING (round, text_id)"
+    waiting = rows(project, f"{seen} WHERE t.round = 2 AND t.purpose = 'pick'")
+    assert {blind for _, blind, _ in waiting} == {0, 1}
+    assert {key for key, _, is_new in waiting if not is_new} == {touched.data["alloop_key"]}
+    assert someone.client.projects.get(someone.project).model_version == "round-0003"  # the new batch has none to show
+
+
 def test_nothing_is_withdrawn_while_somebody_is_at_work(make: Make, studio_server: StudioServer) -> None:
-    project = make(more='[options.label-studio]\nstale = "withdraw"')
+    project = make(settings='suggest = "all"', more='[options.label-studio]\nstale = "withdraw"')
     run_round(project)
     someone = person(project, studio_server)
     answer_all(someone)
     run_round(project)
     run_round(project, go_on=True)  # the last answer is seconds old
-    assert len(someone.tasks()) == 24
+    tasks = someone.tasks()
+    assert len(tasks) == 24
+    shown = [{one.model_version for one in task.predictions} for task in tasks[8:16] if task.predictions]
+    assert shown == [{"round-0002", "round-0003"}] * 7  # what stays shows something: only the newest can be seen
 
 
 def test_a_refused_key_is_explained_and_not_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
