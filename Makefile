@@ -28,11 +28,10 @@ demo: $(VENV)/.ready
 	@$(BIN)/alloop report demo --png demo/reports/curve.png
 	@echo
 	@echo "Written: demo/alloop.db (every label, pick and number), demo/rounds/ (models), demo/reports/curve.png (the curve)"
-	@echo "With your own texts:"
-	@echo "    $(BIN)/alloop init my-project --data my.csv --labels first,second,third --holdout 100"
-	@echo "    $(BIN)/alloop round my-project      # picks the first batch"
-	@echo "    $(BIN)/alloop label my-project      # label it, in the terminal"
-	@echo "    $(BIN)/alloop round my-project      # trains, measures, picks the next"
+	@echo "With your own texts, in the browser (without \`studio up\`, label them with: $(BIN)/alloop label my-project):"
+	@echo "    $(BIN)/alloop studio up             # once: Label Studio, 1 GB"
+	@echo "    $(BIN)/alloop init my-project --data my.csv --labels first,second,third --round"
+	@echo "    $(BIN)/alloop round my-project      # when they are labelled: trains, measures, asks about the next"
 
 test: $(VENV)/.ready $(STUDIO)/.ready
 	$(PYTEST)

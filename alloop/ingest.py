@@ -130,8 +130,6 @@ def inspect(
         notes.insert(0, f"text column: {' and '.join(text_columns)} (guessed)")
     used = {*text_columns, label_column, id_column}
     others = tuple(metadata) if metadata is not None else tuple(name for name in names if name not in used)
-    if metadata is None and others:
-        notes.append(f"metadata: {', '.join(others)} (all other columns)")
     return Columns(text_columns, label_column, others, id_column, separator, tuple(notes))
 
 

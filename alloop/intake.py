@@ -235,7 +235,9 @@ def _label_hint(config: Config) -> str:
 def _load(store: Store, file: str, columns: ingest.Columns, config: Config, split: str, done: Intake) -> None:
     counts = ingest.Counts()
     rows = ingest.read(file, columns, kind=config.task.kind, labels=_allowed(config), counts=counts)
-    seen, new, labelled = store.add_texts(_stored(rows, config, split), split, may_repeat=config.evaluate.holdout > 0)
+    seen, new, labelled = store.add_texts(
+        _stored(rows, config, split, columns.label is not None), split, may_repeat=config.evaluate.holdout > 0
+    )
     done.rows += seen
     done.new += new
     done.labelled += labelled
@@ -249,11 +251,12 @@ def _load(store: Store, file: str, columns: ingest.Columns, config: Config, spli
         raise DataError(f"{file}: no row has a text", "is it the right column? name it with --text-column")
 
 
-def _stored(rows: Iterable[ingest.Row], config: Config, split: str) -> Iterator[StoredText]:
+def _stored(rows: Iterable[ingest.Row], config: Config, split: str, has_label_column: bool) -> Iterator[StoredText]:
     is_gold = split == "test" or config.annotate.backend == "simulated"
+    empty_is_none = config.data.empty_is_none and config.task.kind == "multi" and has_label_column
     for row in rows:
         labels = row.labels
-        if labels is None and config.data.empty_is_none and config.task.kind == "multi":
+        if labels is None and empty_is_none:
             labels = ()
         if labels is not None:
             labels = tuple(config.task.rename.get(one, one) for one in labels)
@@ -313,7 +316,8 @@ def _inspect(file: str, settings: Mapping[str, Any], done: Intake, partial: bool
         separator=settings.get("separator", "|"),
         partial=partial,
     )
-    for name in settings.get("metadata") or []:
+    shown = settings.get("metadata") or []
+    for name in shown:
         if name not in columns.metadata and not partial:
             near = did_you_mean(name, columns.metadata)
             raise DataError(
@@ -321,6 +325,8 @@ def _inspect(file: str, settings: Mapping[str, Any], done: Intake, partial: bool
                 f"did you mean {near!r}?" if near else "see data.metadata in the config",
             )
     done.notes += [f"{file}: {note}" for note in columns.notes]
+    if others := [name for name in columns.metadata if name not in shown]:
+        done.notes.append(f"{file}: annotators do not see: {', '.join(others)}; data.metadata shows columns to them")
     return columns
 
 

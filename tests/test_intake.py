@@ -233,7 +233,7 @@ def test_answers_with_a_removed_label_are_kept_and_counted(write_csv: Write) -> 
     assert "Trained on 96 labels." in done("round", "p", "--no-push").err
 
 
-@pytest.mark.parametrize("config", ["laptop", "multi-label", "quick", "spreadsheet"])
+@pytest.mark.parametrize("config", ["label-studio", "laptop", "multi-label", "quick", "spreadsheet"])
 def test_init_from_each_shipped_config_works(write_csv: Write, config: str) -> None:
     source = Path(__file__).parents[1] / "configs" / f"{config}.toml"
     write_csv("pool.csv", ["text"], [(f"text {i}",) for i in range(400)])
@@ -257,3 +257,13 @@ def test_init_from_a_shipped_project_takes_its_data_along(name: str) -> None:
     project = Project.open(Path("copy"))
     assert project.store.counts()["test"] >= 100
     assert all((Path("copy") / file).exists() for file in project.config.data.files)
+
+
+def test_texts_without_a_label_column_are_not_labelled_with_nothing(write_csv: Write) -> None:
+    Path("multi.toml").write_text(
+        '[task]\nkind = "multi"\nlabels = ["staff", "noise", "food"]\n[data]\nempty_is_none = true\n'
+    )
+    pool = write_csv("pool.csv", ["text"], [["so loud"], ["cold"]])
+    said = done("init", "p", "--from", "multi.toml", "--data", pool, "--batch", 2)
+    assert "Read 2 texts." in said.err
+    assert json.loads(done("status", "p", "--json").out)["labels"]["labelled"] == 0

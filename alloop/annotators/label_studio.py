@@ -29,12 +29,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
-from xml.etree import ElementTree
 
 from alloop import studio
 from alloop.annotators import Desk, Finding, Pulled, Tended
 from alloop.annotators._live import Connection, connect
-from alloop.annotators._session import hotkeys
+from alloop.annotators._page import instructions_page, label_config
 from alloop.errors import ConfigError, RemoteError
 from alloop.files import fingerprint, write_whole
 from alloop.records import Annotation, Task
@@ -233,9 +232,9 @@ class LabelStudio:
                     _delete(server, copy["id"])
 
     def address(self, desk: Desk) -> str | None:
-        """The page of the project, in the browser."""
+        """The page that asks for the first answer at once; from there it is one click to the list of tasks."""
         known = _remembered(desk)
-        return f"{known['url']}/projects/{known['id']}/data" if known else None
+        return f"{known['url']}/projects/{known['id']}/data/?labeling=1" if known else None
 
     def connect(self, url: str, desk: Desk) -> Connection:
         """Makes the address of `alloop serve` the one that Label Studio asks for suggestions while people label."""
@@ -300,7 +299,7 @@ class LabelStudio:
             {}
             if self.instructions is None
             else {
-                "expert_instruction": _html(self._file(self.instructions, desk)),
+                "expert_instruction": instructions_page(self._file(self.instructions, desk)),
                 "show_instruction": True,
             }
         )
@@ -567,33 +566,6 @@ def _is_local(url: str) -> bool:
 # the labelling interface
 
 
-def label_config(desk: Desk) -> str:
-    """The interface made for a project: the text, what is shown beside it, its labels, with keys if they suffice."""
-    view = ElementTree.Element("View")
-    if desk.metadata:
-        ElementTree.SubElement(view, "Text", name="about", value="$about")
-    ElementTree.SubElement(view, "Text", name="text", value="$text")
-    many = len(desk.label_names) > 12
-    if many:
-        ElementTree.SubElement(view, "Filter", name="filter", toName="label", minlength="0")
-    choices = ElementTree.SubElement(
-        view,
-        "Choices",
-        name="label",
-        toName="text",
-        choice="single" if desk.kind == "single" else "multiple",
-        required="true" if desk.kind == "single" else "false",
-        showInline="true" if many else "false",
-    )
-    key_of = {name: key for key, name in hotkeys(list(desk.label_names)).items()}
-    for name, description in desk.label_names.items():
-        more: dict[str, Any] = {"hint": description} if description else {}
-        if name in key_of:
-            more["hotkey"] = key_of[name]
-        ElementTree.SubElement(choices, "Choice", value=name, **more)
-    return ElementTree.tostring(view, encoding="unicode")
-
-
 def _form_of(config: str, desk: Desk, where: str) -> Form:
     """Control, object, value and choices of an interface. Raises ConfigError saying what differs from alloop.toml."""
     from label_studio_sdk.label_interface.control_tags import ChoicesTag
@@ -632,12 +604,6 @@ def _form_of(config: str, desk: Desk, where: str) -> Form:
 SHAPE = (
     '<View><Text name="text" value="$text"/><Choices name="label" toName="text"><Choice value="…"/>…</Choices></View>'
 )
-
-
-def _html(markdown: str) -> str:
-    from markdown_it import MarkdownIt
-
-    return str(MarkdownIt("commonmark", {"html": False}).render(markdown))
 
 
 # tasks

@@ -425,7 +425,7 @@ def test_a_project_made_while_ones_own_server_runs_uses_it(
     ran = done("init", here, "--data", data, "--labels", "animal,vehicle", "--batch", 5, "--round")
     assert f"annotators work in the Label Studio that runs at {studio_server.url}" in ran.err
     project = Project.open(here)
-    address = f"{studio_server.url}/projects/{remembered(project)['id']}/data"
+    address = f"{studio_server.url}/projects/{remembered(project)['id']}/data/?labeling=1"
     assert f"Next: answer the tasks at {address}, then: alloop round" in ran.err
     assert len(person(project, studio_server).tasks()) == 5
 
