@@ -53,6 +53,7 @@ RIGHTS = (
 )
 SOON = timedelta(days=7)  # a key that expires so soon is worth a word
 AT_ONCE = 500  # tasks in one request
+KEYS_AT_ONCE = 50  # keys in one query, which is part of an address: some 4 kB
 AT_FIRST = 50  # tasks in the first request of a pull, which is the only one where little was changed
 QUIET = timedelta(minutes=10)  # nobody answered for so long: nobody has a task open
 OVERLAP = timedelta(seconds=60)  # a change is stamped before it is committed, so the last minute is read again
@@ -95,16 +96,14 @@ class LabelStudio:
         server = self.server()
         project = self._project(server, desk)
         form = project.form
-        keys = [task.key for task in tasks]
-        missing = _missing(server, project, tasks)
-        made: dict[str, int] = {}
+        there = _asked(server, project, tasks, desk)
+        missing = _missing(tasks, there)
         for start in range(0, len(missing), AT_ONCE):
-            made |= _import(server, project, missing[start : start + AT_ONCE], form, desk)
-        ids = made
-        if len(made) < len(tasks) or _count(server, project, keys) != len(tasks):
-            there = _there(server, project, keys)
-            made = {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
-            ids = _each_once(server, project, there, keys)
+            there |= _import(server, project, missing[start : start + AT_ONCE], form, desk)
+        if len(there) < len(tasks) or _count(server, project, tasks, desk) != len(tasks):
+            there = _asked(server, project, tasks, desk)
+        made = {key: min(copies) for key, copies in there.items()}
+        ids = _each_once(server, project, there, [task.key for task in tasks])
         if any(task.suggestion for task in tasks):
             _show_suggestions(server, project, desk)
         in_order = [made[task.key] for task in missing]
@@ -113,7 +112,7 @@ class LabelStudio:
                 f"{server.url} has put the tasks of project {project.id} into another order than they were sent in",
                 "nothing is lost; please report this with the version of Label Studio",
             )
-        return {key: str(ids[key]) for key in keys}
+        return {task.key: str(ids[task.key]) for task in tasks}
 
     def pull(self, since: str, desk: Desk) -> Pulled:
         """What was answered, changed, skipped or deleted since; one request where nothing was.
@@ -621,21 +620,21 @@ def _check_instance(server: Server, project: RemoteProject) -> None:
         raise RemoteError(f"project {project.id} of {server.url} is not the one that it was", GONE)
 
 
-def _missing(server: Server, project: RemoteProject, tasks: Sequence[Task]) -> list[Task]:
-    keys = [task.key for task in tasks]
-    there = _there(server, project, keys) if _count(server, project, keys) else {}
+def _missing(tasks: Sequence[Task], there: Collection[str]) -> list[Task]:
     return [task for task in tasks if task.key not in there]
 
 
-def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form: Form, desk: Desk) -> dict[str, int]:
+def _import(
+    server: Server, project: RemoteProject, tasks: Sequence[Task], form: Form, desk: Desk
+) -> dict[str, list[int]]:
     """Create these tasks in one call, one transaction there. After an unsure one, look before sending again.
 
-    Returns key -> task id of those whose id the server said.
+    Returns key -> ids of those whose id the server said.
     """
     for _ in range(3):
         try:
             ids = _send_tasks(server, project, [_payload(task, form, desk) for task in tasks])
-            return dict(zip((task.key for task in tasks), ids, strict=False))
+            return {task.key: [one] for task, one in zip(tasks, ids, strict=False)}
         except UnsureError as unsure:
             last = unsure.trouble
         except RemoteError as error:
@@ -644,24 +643,27 @@ def _import(server: Server, project: RemoteProject, tasks: Sequence[Task], form:
             last = error
         for wait in SETTLES_S:
             time.sleep(wait)
-            if not (tasks := _missing(server, project, tasks)):
+            if not (tasks := _missing(tasks, _asked(server, project, tasks, desk))):
                 return {}
     raise last
 
 
 def _each_once(
-    server: Server, project: RemoteProject, there: dict[str, list[dict[str, Any]]], keys: Sequence[str]
+    server: Server, project: RemoteProject, there: Mapping[str, Sequence[int]], keys: Sequence[str]
 ) -> dict[str, int]:
     """key -> task id, after copies were removed. Raises RemoteError where a task is not there."""
-    if _drop_copies(server, project, there):
-        there = _there(server, project, keys)
-    if lost := [key for key in keys if key not in there]:
+    left = {key: copies[0] for key, copies in there.items() if len(copies) == 1}
+    several = [key for key in there if key not in left]
+    if several:
+        _drop_copies(server, project, several)
+        left |= {key: min(copy["id"] for copy in copies) for key, copies in _there(server, project, several).items()}
+    if lost := [key for key in keys if key not in left]:
         raise RemoteError(
             f"{server.url} has taken {len(keys)} tasks but lacks {len(lost)} of them, first {lost[0]}",
             "did somebody delete tasks just now? The same command goes on",
             is_temporary=True,
         )
-    return {key: min(copy["id"] for copy in copies) for key, copies in there.items()}
+    return left
 
 
 def _send_tasks(server: Server, project: RemoteProject, payload: Sequence[Any]) -> list[int]:
@@ -685,7 +687,7 @@ def _show_suggestions(server: Server, project: RemoteProject, desk: Desk) -> Non
 
 def _payload(task: Task, form: Form, desk: Desk) -> dict[str, Any]:
     about = "  ·  ".join(f"{name}: {value}" for name, value in task.metadata.items())
-    data = {form.value: task.text, "alloop_key": task.key, "alloop_batch": f"{desk.project}:{task.round}"}
+    data = {form.value: task.text, "alloop_key": task.key, "alloop_batch": _batch(task, desk)}
     return {
         "data": {**data, "about": about} if desk.metadata else data,
         "meta": dict(task.metadata),
@@ -704,29 +706,43 @@ def _predictions(task: Task, form: Form, desk: Desk) -> list[dict[str, Any]]:
     return [{"model_version": desk.model_version, "score": round(said[best], 6), "result": [result] if chosen else []}]
 
 
+def _asked(server: Server, project: RemoteProject, tasks: Sequence[Task], desk: Desk) -> dict[str, list[int]]:
+    """key -> ids of the tasks on the server that carry it, of those that one push has made or should have made."""
+    found: dict[str, list[int]] = defaultdict(list)
+    wanted = {task.key for task in tasks}
+    if _count(server, project, tasks, desk):
+        for task in _listed(server, project, [_in_batches(tasks, desk)], "id,data"):
+            if task["data"]["alloop_key"] in wanted:
+                found[task["data"]["alloop_key"]].append(task["id"])
+    return dict(found)
+
+
+def _count(server: Server, project: RemoteProject, tasks: Sequence[Task], desk: Desk) -> int:
+    """How many tasks the batches of these hold; far cheaper than a list."""
+    return int(_page(server, project, [_in_batches(tasks, desk)], "id", [], 1).response.total)
+
+
+def _in_batches(tasks: Sequence[Task], desk: Desk) -> dict[str, Any]:
+    """Not a list of keys: a query is part of an address, and what stands before a server takes some 8 kB of it."""
+    return _filter("data.alloop_batch", "String", "in_list", sorted({_batch(task, desk) for task in tasks}))
+
+
+def _batch(task: Task, desk: Desk) -> str:
+    return f"{desk.project}:{task.round}"
+
+
 def _there(
     server: Server, project: RemoteProject, keys: Collection[str], more: str = ""
 ) -> dict[str, list[dict[str, Any]]]:
     """key -> the tasks on the server that carry it: one, unless something went wrong; keys without any left out."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for chunk in _chunks(keys):
-        for task in _listed(server, project, [_one_of(chunk)], "id,data" + more):
+    wanted = list(keys)
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        some = wanted[start : start + KEYS_AT_ONCE]
+        where = [_filter("data.alloop_key", "String", "in_list", some)]
+        for task in _listed(server, project, where, "id,data" + more):
             found[task["data"]["alloop_key"]].append(task)
     return dict(found)
-
-
-def _count(server: Server, project: RemoteProject, keys: Collection[str]) -> int:
-    """How many tasks carry one of these keys; far cheaper than a list."""
-    return sum(int(_page(server, project, [_one_of(chunk)], "id", [], 1).response.total) for chunk in _chunks(keys))
-
-
-def _chunks(keys: Collection[str]) -> Iterator[list[str]]:
-    wanted = list(keys)
-    yield from (wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE))
-
-
-def _one_of(keys: Sequence[str]) -> dict[str, Any]:
-    return _filter("data.alloop_key", "String", "in_list", keys)
 
 
 TOUCHED = ",total_annotations,cancelled_annotations,drafts"  # what shows that somebody did something
@@ -745,11 +761,10 @@ def _is_current(task: Mapping[str, Any], desk: Desk) -> bool:
     return not _is_touched(task) and _has_newest(task, desk)
 
 
-def _drop_copies(server: Server, project: RemoteProject, there: Mapping[str, Sequence[dict[str, Any]]]) -> int:
+def _drop_copies(server: Server, project: RemoteProject, keys: Collection[str]) -> int:
     """Of tasks with the same key, delete those nobody touched, but one. Returns how many were deleted."""
-    several = [key for key, copies in there.items() if len(copies) > 1]
     surplus = []
-    for copies in _there(server, project, several, TOUCHED).values():
+    for copies in _there(server, project, keys, TOUCHED).values():
         touched = [copy for copy in copies if _is_touched(copy)]
         untouched = sorted((copy for copy in copies if not _is_touched(copy)), key=lambda copy: int(copy["id"]))
         surplus += untouched[0 if touched else 1 :]
@@ -774,7 +789,7 @@ def _swept(server: Server, project: RemoteProject, desk: Desk) -> tuple[set[str]
         total += 1
         if _is_ours(task, desk):
             there[task["data"]["alloop_key"]].append(task)
-    dropped = _drop_copies(server, project, there)
+    dropped = _drop_copies(server, project, [key for key, copies in there.items() if len(copies) > 1])
     return {key for key in desk.open_keys() if key not in there}, total - dropped
 
 

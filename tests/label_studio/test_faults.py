@@ -232,13 +232,13 @@ def test_many_kills_in_every_step_change_nothing(
 
 def look_at_nothing(patch: pytest.MonkeyPatch) -> None:
     """A push that does not ask which keys exist, and keeps copies."""
-    patch.setattr(label_studio, "_missing", lambda server, project, tasks: list(tasks))
+    patch.setattr(label_studio, "_missing", lambda tasks, there: list(tasks))
     keep_copies(patch)
 
 
 def keep_copies(patch: pytest.MonkeyPatch) -> None:
     """A push that asks which keys exist, and takes no notice of late commits."""
-    patch.setattr(label_studio, "_drop_copies", lambda server, project, there: 0)
+    patch.setattr(label_studio, "_drop_copies", lambda server, project, keys: 0)
 
 
 def nothing(patch: pytest.MonkeyPatch) -> None:
