@@ -18,6 +18,7 @@ from tests.label_studio.crew import Crew, differences
 from tests.label_studio.people import Person
 from tests.label_studio.server import StudioServer
 from tests.label_studio.test_annotator import remembered, truth
+from tests.test_cli import running, until
 
 pytestmark = pytest.mark.slow
 
@@ -69,3 +70,22 @@ def test_everything_four_people_do_arrives_once_and_nobody_waits(
     assert crew.answered > 40
     assert differences(there, here) == []
     assert crew.waits == []
+
+
+def test_a_watch_outlasts_a_restart_of_the_server(
+    make_project: Callable[..., Project], studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, studio_server.token)
+    project = make_project(annotate=f'label-studio"\nurl = "{studio_server.url}"\n#')
+    run_round(project)
+    someone = Person(studio_server.url, studio_server.token, remembered(project)["id"])
+    with running("run", str(project.root), "--watch", "--every", "0.2") as watch:
+        assert watch.stderr is not None
+        assert "0 of 8 tasks are answered" in watch.stderr.readline()
+        studio_server.stop()
+        until(lambda: "cannot be reached" in watch.stderr.readline())  # type: ignore[union-attr]
+        studio_server.start()
+        for task in someone.tasks():
+            someone.answer(int(task.id), [truth(task.data["text"])])
+        until(lambda: "Trained on" in watch.stderr.readline())  # type: ignore[union-attr]
+    assert len(someone.tasks()) == 16
