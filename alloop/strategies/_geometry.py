@@ -24,9 +24,11 @@ def rows(array: np.ndarray | None, ids: Sequence[str]) -> np.ndarray:
     return x
 
 
-def unit_rows(pool: Pool) -> np.ndarray:
-    """embeddings (N, D) of the pool's texts, each of length one; a text without a word keeps its zeros."""
-    return _unit(rows(pool.embeddings, pool.ids))
+def unit_rows(pool: Pool, only: np.ndarray | None = None) -> np.ndarray:
+    """embeddings (N, D) of the pool's texts, or only some, of length one; a text without a word keeps its zeros."""
+    if only is None or pool.embeddings is None:
+        return _unit(rows(pool.embeddings, pool.ids))
+    return _unit(rows(pool.embeddings[only], [pool.ids[row] for row in only]))
 
 
 def labelled_unit_rows(pool: Pool) -> np.ndarray:
