@@ -87,6 +87,20 @@ def clusters(x: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return found, distance
 
 
+def representatives(x: np.ndarray, n: int, rng: np.random.Generator) -> Picks:
+    """The row nearest to the centre of each of n clusters, the largest first, with the cluster's share as the score.
+
+    Where fewer clusters can be told apart the next nearest rows follow, with a score of 0.
+    """
+    cluster, distance = clusters(x, n, int(rng.integers(2**31)))  # (N,), (N,)
+    size = np.bincount(cluster, minlength=n)  # (n,)
+    nearest_first = np.lexsort((distance, cluster))
+    rank = np.empty(len(x), np.int64)  # (N,) 0 for the row nearest to its centre
+    rank[nearest_first] = np.arange(len(x)) - (np.cumsum(size) - size)[cluster[nearest_first]]
+    index = np.lexsort((cluster, -size[cluster], rank))[:n]
+    return Picks(index, np.where(rank[index] == 0, size[cluster[index]] / len(x), 0.0))
+
+
 def greedy_cover(
     gains: Callable[[np.ndarray], np.ndarray], take: Callable[[int], None], size: int, n: int, rng: np.random.Generator
 ) -> Picks:

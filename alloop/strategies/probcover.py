@@ -64,10 +64,10 @@ plugin = ProbCover
 
 
 def _labels(pool: Pool, n: int) -> int:
-    """The number of labels; without any label yet it may be unknown, and then each pick stands for one."""
+    """The number of labels; where the pool does not tell, each pick stands for one."""
     if pool.labelled is not None:
-        return pool.labelled.y.shape[1]
-    return n if pool.probs is None else pool.probs.shape[1]
+        return int(pool.labelled.y.shape[1])
+    return n
 
 
 def _purest(x: np.ndarray, k: int, seed: int) -> float:
