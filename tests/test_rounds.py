@@ -282,6 +282,65 @@ def test_only_candidates_are_scored_and_the_probability_stays_that_of_the_pool(m
     assert [p.probability for p in project.store.picks(2) if p.probability is not None] == [1 / 62]
 
 
+def test_a_strategy_that_asks_is_given_what_the_model_says_of_the_labelled_texts(make_project: MakeProject) -> None:
+    project = make_project(strategy="coreset", cold_start="coreset")
+    rounds(project, 2)
+    first, second = (next(project.root.glob(f"rounds/{n:04}/score-*")) for n in (1, 2))
+    assert not (first / "labelled").exists()
+    labelled = load_predictions(second / "labelled")
+    assert np.shape(labelled.embeddings)[0] == 8
+    assert labelled.probs is None
+    asked = {pick.text_id for pick in project.store.picks(1)}
+    assert set((second / "labelled" / "ids.txt").read_text().split()) == asked
+    assert {pick.strategy for n in (1, 2) for pick in project.store.picks(n)} == {"coreset", "random"}
+
+
+def test_the_probabilities_of_the_labelled_texts_come_with_their_labels(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alloop.strategies import Picks, Pool
+    from alloop.strategies.coreset import Coreset
+
+    seen: list[Pool] = []
+
+    def first(self: Coreset, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
+        seen.append(pool)
+        return Picks(np.arange(n), np.zeros(n))
+
+    monkeypatch.setattr(Coreset, "needs", ("embeddings", "labelled.embeddings", "labelled.probs"))
+    monkeypatch.setattr(Coreset, "__call__", first)
+    rounds(make_project(strategy="coreset"), 2)
+    labelled = seen[0].labelled
+    assert labelled is not None
+    assert labelled.probs is not None
+    assert np.shape(labelled.embeddings)[0] == len(labelled.ids) == 8
+    assert (labelled.probs.argmax(1) == labelled.y.argmax(1)).mean() >= 0.75  # the model was trained on them
+
+
+@pytest.mark.parametrize("name", ["typiclust", "probcover", "herding", "dropquery"])
+def test_a_strategy_on_embeddings_alone_starts_cold_and_goes_on(name: str, make_project: MakeProject) -> None:
+    project = make_project(strategy=name, cold_start=name)
+    rounds(project, 3)
+    assert {len(project.store.picks(n)) for n in (1, 2, 3)} == {8}
+
+
+@pytest.mark.parametrize("name", ["badge", "cluster-margin", "falcun"])
+def test_a_strategy_on_probabilities_picks_in_the_loop_and_is_no_cold_start(
+    name: str, make_project: MakeProject
+) -> None:
+    project = make_project(strategy=name)
+    rounds(project, 2)
+    assert {pick.strategy for pick in project.store.picks(2)} >= {name}
+    with pytest.raises(ConfigError, match="only a trained model has"):
+        run_round(make_project("cold", cold_start=name))
+
+
+def test_a_strategy_that_does_not_ask_has_no_labelled_texts_predicted(make_project: MakeProject) -> None:
+    project = make_project()
+    rounds(project, 2)
+    assert not list(project.root.glob("rounds/*/score-*/labelled"))
+
+
 def test_a_damaged_model_is_made_again(make_project: MakeProject) -> None:
     from alloop.predicting import last_model, predict
 

@@ -4,7 +4,7 @@ modAL measures classifiers; `Said` is the classifier that has already answered. 
 learners answer an unfitted model with plausible zeros.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -26,11 +26,23 @@ def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarra
 
     Half-precision probs would tie where the ranking is decided. Raises ModelError for probs that are no numbers.
     """
+    found = np.empty(len(pool), np.float64)
+    for start, probs in _chunks(pool):
+        found[start : start + CHUNK] = measure(probs)
+    return found
+
+
+def checked_probs(pool: Pool) -> np.ndarray:
+    """A copy of probs (N, C) in single precision. Raises ModelError as `scores` does."""
+    return np.concatenate([probs.astype(np.float32) for _, probs in _chunks(pool)])
+
+
+def _chunks(pool: Pool) -> Iterator[tuple[int, np.ndarray]]:
+    """The first row and the probs (M, C) of M texts at a time."""
     if pool.probs is None:
         raise ModelError(
             "there are no probabilities to pick by", "label some texts of two labels, then run: alloop round"
         )
-    found = np.empty(len(pool), np.float64)
     for start in range(0, len(pool), CHUNK):
         probs = np.asarray(pool.probs[start : start + CHUNK])  # (M, C)
         probs = probs.astype(np.promote_types(probs.dtype, np.float32), copy=False)
@@ -41,8 +53,7 @@ def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarra
                 f"the model's probabilities of the text {pool.ids[first]} are not all numbers: {pool.probs[first]}",
                 "training diverged: lower the tuner's learning rate, then run: alloop round",
             )
-        found[start : start + CHUNK] = measure(probs)
-    return found
+        yield start, probs
 
 
 def best(score: np.ndarray, n: int, rng: np.random.Generator) -> Picks:
