@@ -1,0 +1,203 @@
+"""Whole loops with a simulated annotator, over strategies, tuners and seeds, by the engine that runs live rounds.
+
+DIR/  settings.json  pool/  runs/margin.lora.0.json  projects/…  summary.json  curves.csv  curves.png
+
+Every run has a seed of its own and copies the same texts, so that runs of one seed differ in nothing but what is
+compared. What is finished is kept: after a kill the same call goes on, and a call with more strategies, tuners or seeds
+does what is missing. Anything else that a result depends on must be as it was.
+"""
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from alloop.errors import ConfigError, UsageError
+from alloop.files import write_whole
+from alloop.intake import Intake
+from alloop.project import DATABASE, Project, check_plugins
+from alloop.registry import Registry
+from alloop.reports import metric_words
+from alloop.simulating.clock import Clock, duration_words
+from alloop.simulating.results import RANDOM, summarise, write_curves, write_summary
+from alloop.simulating.run import POOL, PROJECTS, Run, result_of
+from alloop.simulating.source import Source, load, setup
+from alloop.simulating.workers import LOGS, Order, cores, finish_all
+from alloop.strategies import strategies
+from alloop.tuning import tuners
+
+SETTINGS = "settings.json"
+BUDGET = 200  # labels, unless said, but no more than half of the pool
+MOST_WORKERS = 8  # unless said: each holds its own base in memory
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared, over how many labels and seeds. Empty strategies or tuners: the config's own."""
+
+    strategies: Sequence[str] = ()
+    tuners: Sequence[str] = ()
+    budget: int | None = None
+    seeds: int = 5
+    metric: str | None = None
+    targets: Sequence[float] = ()
+    workers: int | None = None
+    keep: bool = False
+
+
+def _silent(words: str) -> None:
+    return None
+
+
+def simulate(
+    out: Path, source: Source, study: Study, on_note: Say = _silent, on_round: Say = _silent, on_run: Say = _silent
+) -> dict[str, Any]:
+    """Do the runs that are missing, and say what all of them show: the JSON of `alloop simulate`, files in `out`.
+
+    Raises ConfigError for an unknown plug-in or an `out` with other settings before any work, DataError naming the
+    file whose labels are missing, LockedError while another process works in `out`, and what a run raises.
+    """
+    study = _checked(source, study)
+    with _loaded(out, source, study, on_note) as pool:
+        shared = setup(out, source)
+        texts, batch = pool.store.counts()["pool"], shared.config.round.batch
+        budget = study.budget or max(batch, min(BUDGET, texts // 2))
+        if budget > texts:
+            raise UsageError(f"the budget is {budget} labels, the pool has {texts} texts", f"--budget {texts}")
+        runs = [
+            Run(strategy, tuner, seed)
+            for tuner, strategy, seed in itertools.product(study.tuners, study.strategies, range(study.seeds))
+        ]
+        configs = {run: shared.config_of(run) for run in runs}
+        for run in runs[:: study.seeds]:
+            check_plugins(configs[run])
+        finished = {run: result for run in runs if (result := result_of(out, run)) is not None}
+        orders = [Order(run, configs[run].snapshot(), budget, study.keep) for run in runs if run not in finished]
+        workers = max(1, min(study.workers or min(cores(), MOST_WORKERS), len(orders)))
+        clock = Clock(runs, finished, -(-budget // batch) + 1, workers)
+        if orders:
+            _start(out, runs, finished, study.keep)
+            on_note(f"{clock.words()}; {workers} at a time, {budget} labels each in batches of {batch}")
+        metric = study.metric or ("accuracy" if shared.config.task.kind == "single" else "f1_micro")
+        with closing(finish_all(out, orders, workers)) as done:  # its processes end with us, however that comes
+            for run, number, seconds in done:
+                if number is not None:
+                    clock.round_done(run, number, seconds)
+                    on_round(f"{clock.words()}; {run}: round {number} done")
+                    continue
+                clock.run_done(run)
+                on_run(f"{clock.words()}; {_ended(out, run, metric)}")
+        shutil.rmtree(out / LOGS, ignore_errors=True)
+        if not study.keep:
+            shutil.rmtree(out / PROJECTS, ignore_errors=True)
+        results = [result for run in runs if (result := result_of(out, run)) is not None]
+        found = summarise(results, metric, study.targets)
+        write_summary(out, {"budget": budget, "batch": batch, **found})
+        write_curves(out, found, metric)
+    return {"runs": results, "summary": found["summary"]}
+
+
+def _checked(source: Source, study: Study) -> Study:
+    """The study with its strategies and tuners named; what is wrong with it is said before any work."""
+    values = source.values()
+    round_, model = values.get("round", {}), values.get("model", {})
+    names = (
+        list(dict.fromkeys(study.strategies or (round_.get("strategy", "margin"), RANDOM))),
+        list(dict.fromkeys(study.tuners or (model.get("tuner", "lora"),))),
+    )
+    registries: tuple[Registry[Any], Registry[Any]] = (strategies, tuners)
+    for registry, wanted in zip(registries, names, strict=True):
+        for name in wanted:
+            registry.get(name)
+    batch = source.batch or round_.get("batch", 25)
+    if study.budget is not None and study.budget < batch:
+        raise UsageError(f"the budget is {study.budget} labels, a batch has {batch}", f"--batch {study.budget}")
+    return replace(study, strategies=names[0], tuners=names[1])
+
+
+@contextmanager
+def _loaded(out: Path, source: Source, study: Study, on_note: Say) -> Iterator[Project]:
+    """The pool of this simulation, loaded if it was not yet, and nobody else at work in the directory."""
+    wanted = json.loads(json.dumps({"version": 1, "budget": study.budget, "keep": study.keep, **source.settings()}))
+    path = out / SETTINGS
+    is_new = not path.exists()
+    if is_new and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there already, and is no simulation", "--out with another name")
+    if not is_new:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if different := [key for key in wanted if there.get(key) != wanted[key]]:
+            said = "; ".join(f"{key} was {_shown(there.get(key))}, is {_shown(wanted[key])}" for key in different)
+            raise ConfigError(
+                f"{out} has runs with other settings: {said}", f"--out with another name, or remove it: rm -r {out}"
+            )
+    made = _first_missing(out)
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (out / POOL / DATABASE).exists():
+        try:
+            write_whole(path, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
+            shutil.rmtree(out / POOL, ignore_errors=True)  # an attempt that was killed
+            for note in _notes(load(out, source)):
+                on_note(note)
+        except BaseException:
+            if is_new:
+                shutil.rmtree(out if made is None else made)
+                if made is None:
+                    out.mkdir(mode=0o700)
+            raise
+    with Project.opened(out / POOL) as pool, pool.lock("alloop simulate"):
+        yield pool
+
+
+def _first_missing(path: Path) -> Path | None:
+    """The outermost directory that would be made, None where the directory is there."""
+    made = None if path.exists() else path.absolute()
+    while made is not None and not made.parent.exists():
+        made = made.parent
+    return made
+
+
+def _shown(value: Any) -> str:
+    words = json.dumps(value, ensure_ascii=False)
+    return words if len(words) <= 60 else "something else"
+
+
+def _notes(done: Intake) -> list[str]:
+    of_test = f", {done.test or done.held_out} test texts" if done.test or done.held_out else ""
+    return [*(f"note: {note}" for note in done.notes), f"Read {done.new - done.held_out} pool texts{of_test}."]
+
+
+def _start(out: Path, runs: Sequence[Run], finished: Mapping[Run, Any], keep: bool) -> None:
+    """Remove what a kill left between a run's result and the end of its project."""
+    for run in runs:
+        if run in finished and not keep:
+            shutil.rmtree(out / PROJECTS / run.name, ignore_errors=True)
+
+
+def _ended(out: Path, run: Run, metric: str) -> str:
+    result = result_of(out, run) or {}
+    point = (result.get("points") or [{}])[-1]
+    value = point.get("metrics", {}).get(metric)
+    reached = f": {metric_words(metric)} {value['value']:.3f} at {point['labels']} labels" if value else ""
+    return f"{run}{reached}, {duration_words(result.get('seconds', 0.0))}"
+
+
+def words(found: Mapping[str, Any], is_replay: bool) -> list[str]:
+    """What the table leaves open, in sentences."""
+    said = []
+    rows = found["summary"]
+    if not any(one["strategy"] == RANDOM for one in rows):
+        said.append(f"note: nothing to compare with; the same command with --strategy {RANDOM} too adds those runs.")
+    if rows[0]["seeds"] < 2:
+        said.append("note: one seed says nothing of chance; --seeds 5 adds the others.")
+    if is_replay:
+        said.append(
+            "note: only texts that were labelled took part, most of them picked by a strategy, so that differences on"
+            " all texts may be larger."
+        )
+    return said
