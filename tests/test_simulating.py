@@ -153,7 +153,7 @@ def test_more_seeds_go_on_and_other_settings_are_refused(files, tmp_path):
     assert Project.open(out / "projects" / "random.tfidf.0").config.run.keep == "metrics"
     ran = alloop("simulate", *words, "--budget", 16, "--seeds", 1)
     assert ran.code == 1
-    assert "has runs with other settings: budget was 8, is 16" in ran.err
+    assert "has runs with other settings: budget was 8, is 16\n" in ran.err
     done("simulate", *words, "--budget", 8, "--seeds", 2)
     assert (out / "runs" / "random.tfidf.0.json").stat().st_mtime_ns == first
     assert (out / "runs" / "random.tfidf.1.json").exists()

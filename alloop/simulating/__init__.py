@@ -7,6 +7,7 @@ compared. What is finished is kept: after a kill the same call goes on, and a ca
 does what is missing. Anything else that a result depends on must be as it was.
 """
 
+import fcntl
 import itertools
 import json
 import shutil
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from alloop.errors import ConfigError, UsageError
+from alloop.errors import ConfigError, LockedError, UsageError
 from alloop.files import write_whole
 from alloop.intake import Intake
 from alloop.project import DATABASE, Project, check_plugins
@@ -31,6 +32,7 @@ from alloop.strategies import strategies
 from alloop.tuning import tuners
 
 SETTINGS = "settings.json"
+LOCK = ".lock"
 BUDGET = 200  # labels, unless said, but no more than half of the pool
 MOST_WORKERS = 8  # unless said: each holds its own base in memory
 
@@ -125,33 +127,66 @@ def _checked(source: Source, study: Study) -> Study:
 def _loaded(out: Path, source: Source, study: Study, on_note: Say) -> Iterator[Project]:
     """The pool of this simulation, loaded if it was not yet, and nobody else at work in the directory."""
     wanted = json.loads(json.dumps({"version": 1, "budget": study.budget, "keep": study.keep, **source.settings()}))
-    path = out / SETTINGS
-    is_new = not path.exists()
-    if is_new and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (out.is_dir() and (_is_ours(out) or not any(out.iterdir()))):
         raise ConfigError(f"{out} is there already, and is no simulation", "--out with another name")
-    if not is_new:
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if different := [key for key in wanted if there.get(key) != wanted[key]]:
-            said = "; ".join(f"{key} was {_shown(there.get(key))}, is {_shown(wanted[key])}" for key in different)
-            raise ConfigError(
-                f"{out} has runs with other settings: {said}", f"--out with another name, or remove it: rm -r {out}"
-            )
     made = _first_missing(out)
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (out / POOL / DATABASE).exists():
-        try:
-            write_whole(path, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
+    with _alone_in(out):
+        is_new = not (out / SETTINGS).exists()
+        if is_new:
+            write_whole(out / SETTINGS, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
+        _check_settings(out, wanted)
+        if not (out / POOL / DATABASE).exists():
             shutil.rmtree(out / POOL, ignore_errors=True)  # an attempt that was killed
-            for note in _notes(load(out, source)):
-                on_note(note)
-        except BaseException:
-            if is_new:
-                shutil.rmtree(out if made is None else made)
-                if made is None:
-                    out.mkdir(mode=0o700)
-            raise
-    with Project.opened(out / POOL) as pool, pool.lock("alloop simulate"):
-        yield pool
+            try:
+                for note in _notes(load(out, source)):
+                    on_note(note)
+            except BaseException:
+                if is_new:
+                    _remove(out, made)
+                raise
+        with Project.opened(out / POOL) as pool:
+            yield pool
+
+
+def _is_ours(out: Path) -> bool:
+    return (out / SETTINGS).exists() or [one.name for one in out.iterdir()] == [LOCK]
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Raises LockedError while another process simulates there; the kernel lets go when a process dies."""
+    with open(out / LOCK, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(f"another alloop simulate works in {out}", "wait until it is done") from None
+        yield
+
+
+def _check_settings(out: Path, wanted: Mapping[str, Any]) -> None:
+    there = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    different = [_change(key, there.get(key), wanted[key]) for key in wanted if there.get(key) != wanted[key]]
+    if different:
+        raise ConfigError(
+            f"{out} has runs with other settings: {'; '.join(different)}",
+            f"--out with another name, or remove it: rm -r {out}",
+        )
+
+
+def _change(key: str, before: Any, after: Any) -> str:
+    """A setting and its two values, where these mean something to people."""
+    if isinstance(before, bool | int | None) and isinstance(after, bool | int | None):
+        was, is_ = (("not given" if one is None else json.dumps(one)) for one in (before, after))
+        return f"{key} was {was}, is {is_}"
+    return f"{key} differs"
+
+
+def _remove(out: Path, made: Path | None) -> None:
+    """Leave no more than there was."""
+    shutil.rmtree(made or out)
+    if made is None:
+        out.mkdir(mode=0o700)
 
 
 def _first_missing(path: Path) -> Path | None:
@@ -160,11 +195,6 @@ def _first_missing(path: Path) -> Path | None:
     while made is not None and not made.parent.exists():
         made = made.parent
     return made
-
-
-def _shown(value: Any) -> str:
-    words = json.dumps(value, ensure_ascii=False)
-    return words if len(words) <= 60 else "something else"
 
 
 def _notes(done: Intake) -> list[str]:

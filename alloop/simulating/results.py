@@ -150,7 +150,7 @@ def as_text(found: Mapping[str, Any]) -> str:
         for one in rows
     ]
     of = f"means of {seeds} seeds with 95 % intervals" if seeds > 1 else "one seed, so that there are no intervals"
-    title = f"{words} from {low:g} to {high:g} labels, {of}; area: the mean height of the curve, which is compared"
+    title = f"{words} from {low:g} to {high:g} labels, {of}; area: mean height of the curve"
     parts = [figures.table(title, header, cells, WIDTH, words={0, 1})]
     if rows[0]["targets"]:
         columns = ("strategy", "tuner", *(f"{words} {one['target']:g}" for one in rows[0]["targets"]))

@@ -13,6 +13,7 @@ from alloop import exporting, intake
 from alloop.config import Config
 from alloop.consensus import consensus_rules
 from alloop.errors import DataError, UsageError
+from alloop.files import fingerprint
 from alloop.intake import Intake
 from alloop.project import CONFIG, Project
 from alloop.reports import command
@@ -76,7 +77,7 @@ class Source:
         about: dict[str, Any] = {"config": values, "batch": self.batch, "labels": list(self.labels), "kind": self.kind}
         if self.project is not None:
             with Project.opened(self.project) as project:
-                return {**about, "labels of the project": _digest(repr(replayed(project)).encode())}
+                return {**about, "the project's labels": fingerprint(replayed(project))}
         files, test = self.files()
         columns = {"text column": list(self.text), "label column": self.label}
         return {**about, **columns, "data": [_content(one) for one in files], "test": test and _content(test)}
@@ -84,11 +85,10 @@ class Source:
 
 def _content(file: str) -> str:
     """A file's digest, so that it may move but not change; what is no file is told by its name."""
-    return _digest(Path(file).read_bytes()) if Path(file).is_file() else file
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    if not Path(file).is_file():
+        return file
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "blake2b").hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,12 @@ def _error(run: Run, message: Mapping[str, Any]) -> AlloopError:
     return kind(f"{run}: {message['message']}", message["hint"])
 
 
+def _limits(threads: int) -> dict[str, str]:
+    """No more threads than the worker's share; fewer where somebody said so."""
+    said = {name: os.environ.get(name, "") for name in THREADS}
+    return {name: str(min(threads, int(value)) if value.isdigit() else threads) for name, value in said.items()}
+
+
 class Worker:
     """A process that does one run after the other."""
 
@@ -89,13 +95,13 @@ class Worker:
         self.run: Run
         with open(self.log, "w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from alloop.simulating.workers import main; main()", str(out)],
+                [sys.executable, "-P", "-c", "from alloop.simulating.workers import main; main()", str(out)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 encoding="utf-8",
-                env={**os.environ, **dict.fromkeys(THREADS, str(threads))},  # read when torch and numpy are loaded
+                env={**os.environ, **_limits(threads)},  # read when torch and numpy are loaded
                 start_new_session=True,  # Ctrl-C is for us; closing stdin tells them
             )
         self._listener = threading.Thread(target=self._listen, args=(said,), daemon=True)
