@@ -18,6 +18,7 @@ from alloop.project import Project
 from alloop.rounds import run_round
 from alloop.simulating.clock import Clock, duration_words
 from alloop.simulating.run import Run, as_toml
+from alloop.simulating.workers import Order, Worker
 from tests.command import alloop, done
 from tests.conftest import project_toml, sentences
 
@@ -162,13 +163,53 @@ def test_more_seeds_go_on_and_other_settings_are_refused(files, tmp_path):
 @pytest.mark.slow
 def test_the_annotator_errs_as_the_config_says(files, tmp_path):
     config = tmp_path / "noisy.toml"
-    noisy = "annotators_per_text = 2\n[options.simulated]\nerror_rate = 1.0\nannotators = 3"
-    config.write_text(project_toml(more=noisy))
+    noisy = "annotators_per_text = 2\n[options.simulated]\nerror_rate = 1.0\nannotators = 3\n"
+    config.write_text(project_toml(annotate="terminal", more=f"{noisy}[options.tfidf]\nstrength = 1.0\n"))
     words = [*files, "--from", config, "--strategy", "random", "--budget", 16, "--seeds", 1, "--out", tmp_path / "out"]
     found = json.loads(done("simulate", *words, "--keep", "--json").out)
     assert found["runs"][0]["points"][-1]["metrics"]["accuracy"]["value"] < 0.5
     project = Project.open(tmp_path / "out" / "projects" / "random.tfidf.0")
     assert {len(given) for given in project.store.answers().values()} == {2}
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_named_and_can_be_corrected(files, tmp_path):
+    config = tmp_path / "cold.toml"
+    config.write_text(project_toml(cold_start="margin"))
+    words = [*files, "--from", config, "--strategy", "random", "--budget", 8, "--seeds", 1, "--out", tmp_path / "out"]
+    ran = alloop("simulate", *words)
+    assert ran.code == 1
+    assert "error: random, tfidf, seed 0: round.cold_start = 'margin' needs probs" in ran.err
+    assert not (tmp_path / "out").exists()
+    config.write_text(project_toml())
+    done("simulate", *words)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told_and_its_run_goes_on(files, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr(Worker, "do", lambda worker, order: kill(worker, order))
+    words = [*files, *SMALL[:2], "--strategy", "random", "--budget", 8, "--batch", 8, "--seeds", 1, "--out", out]
+    ran = alloop("simulate", *words)
+    assert ran.code == 1
+    assert "error: random, tfidf, seed 0: the process ended with code -9 (out of memory?)" in ran.err
+    assert f"{out / 'logs' / 'worker-1.txt'}" in ran.err
+    monkeypatch.undo()
+    done("simulate", *words)
+
+
+def kill(worker: Worker, order: Order) -> None:
+    worker.run = order.run
+    worker._process.kill()
+
+
+def test_options_of_nothing_that_is_used_are_refused(files, tmp_path):
+    config = tmp_path / "misspelt.toml"
+    config.write_text(project_toml(more="[options.simulatd]\nerror_rate = 0.1"))
+    ran = alloop("simulate", *files, "--from", config, "--out", tmp_path / "out")
+    assert f"{config}: [options.simulatd] belongs to no plug-in used here" in ran.err
+    assert "did you mean 'simulated'?" in ran.err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -219,7 +260,7 @@ def test_a_file_without_labels_is_named(files, write_csv, tmp_path):
 def test_what_makes_no_sense_is_said_before_any_work(files, tmp_path, words, code, said):
     ran = alloop("simulate", *files, *words, "--out", tmp_path / "out")
     assert (ran.code, said in ran.err) == (code, True), ran.err
-    assert not (tmp_path / "out" / "runs").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_texts_or_test_texts_it_says_what_is_missing(files, tmp_path):

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from alloop.errors import ConfigError, LockedError, UsageError
+from alloop import config as configs
+from alloop.errors import ConfigError, DataError, LockedError, UsageError, did_you_mean
 from alloop.files import write_whole
 from alloop.intake import Intake
 from alloop.project import DATABASE, Project, check_plugins
@@ -25,7 +26,7 @@ from alloop.registry import Registry
 from alloop.reports import metric_words
 from alloop.simulating.clock import Clock, duration_words
 from alloop.simulating.results import RANDOM, summarise, write_curves, write_summary
-from alloop.simulating.run import POOL, PROJECTS, Run, result_of
+from alloop.simulating.run import POOL, PROJECTS, RUNS, Run, result_of
 from alloop.simulating.source import Source, load, setup
 from alloop.simulating.workers import LOGS, Order, cores, finish_all
 from alloop.strategies import strategies
@@ -76,11 +77,11 @@ def simulate(
             Run(strategy, tuner, seed)
             for tuner, strategy, seed in itertools.product(study.tuners, study.strategies, range(study.seeds))
         ]
-        configs = {run: shared.config_of(run) for run in runs}
+        own = {run: shared.config_of(run) for run in runs}
         for run in runs[:: study.seeds]:
-            check_plugins(configs[run])
+            check_plugins(own[run])
         finished = {run: result for run in runs if (result := result_of(out, run)) is not None}
-        orders = [Order(run, configs[run].snapshot(), budget, study.keep) for run in runs if run not in finished]
+        orders = [Order(run, own[run].snapshot(), budget, study.keep) for run in runs if run not in finished]
         workers = max(1, min(study.workers or min(cores(), MOST_WORKERS), len(orders)))
         clock = Clock(runs, finished, -(-budget // batch) + 1, workers)
         if orders:
@@ -117,10 +118,27 @@ def _checked(source: Source, study: Study) -> Study:
     for registry, wanted in zip(registries, names, strict=True):
         for name in wanted:
             registry.get(name)
+    _check_options(source, {*names[0], *names[1]})
     batch = source.batch or round_.get("batch", 25)
     if study.budget is not None and study.budget < batch:
         raise UsageError(f"the budget is {study.budget} labels, a batch has {batch}", f"--batch {study.budget}")
     return replace(study, strategies=names[0], tuners=names[1])
+
+
+def _check_options(source: Source, compared: set[str]) -> None:
+    """A table of options belongs to a plug-in that the config or a run uses; a misspelt one is not passed over."""
+    if source.template is None:
+        return
+    config = configs.load(source.template)
+    used = {*compared, config.round.cold_start, *config.augment.use, "simulated"}
+    used |= {config.round.strategy, config.model.tuner, config.annotate.backend, config.run.executor}
+    for name in config.options:
+        if name not in used:
+            near = did_you_mean(name, used)
+            raise ConfigError(
+                f"{source.template}: [options.{name}] belongs to no plug-in used here: {', '.join(sorted(used))}",
+                f"did you mean {near!r}?" if near else "remove the table",
+            )
 
 
 @contextmanager
@@ -145,8 +163,13 @@ def _loaded(out: Path, source: Source, study: Study, on_note: Say) -> Iterator[P
                 if is_new:
                     _remove(out, made)
                 raise
-        with Project.opened(out / POOL) as pool:
-            yield pool
+        try:
+            with Project.opened(out / POOL) as pool:
+                yield pool
+        except (ConfigError, DataError, UsageError):
+            if is_new and not (out / RUNS).exists():  # so that what was wrong can be corrected
+                _remove(out, made)
+            raise
 
 
 def _is_ours(out: Path) -> bool:
