@@ -296,3 +296,13 @@ def test_the_clock_counts_rounds_of_the_same_kind():
         clock.run_done(run)
     assert clock.words() == "3 of 4 runs; about 8 s left"
     assert [duration_words(seconds) for seconds in (40, 720, 12_600)] == ["40 s", "12 min", "3.5 h"]
+
+
+@pytest.mark.slow
+def test_a_project_without_test_texts_gives_a_fifth_of_its_labels(files, tmp_path):
+    root = tmp_path / "labelled"
+    done("init", root, "--data", files[1], "--with", "file")
+    words = ["--project", root, "--tuner", "tfidf", "--strategy", "random", "--seeds", 1, "--batch", 10]
+    ran = done("simulate", *words, "--out", tmp_path / "out")
+    assert "note: no test text has a label: one in 5 of the labelled texts measures instead" in ran.err
+    assert "Read 57 pool texts, 15 test texts." in ran.err

@@ -126,7 +126,7 @@ def load(out: Path, source: Source) -> Intake:
     elif not values.get("evaluate", {}).get("holdout"):
         raise UsageError("there are no test texts to measure on", "--test FILE, with its true labels")
     config = None if source.template is None else _write_template(out, source, values)
-    return intake.create(
+    done = intake.create(
         out / POOL,
         source=config,
         data=files,
@@ -138,6 +138,9 @@ def load(out: Path, source: Source) -> Intake:
         batch=source.batch,
         annotate="simulated",
     )[1]
+    if source.project is not None and not _has_test_labels(source.project):
+        done.notes.append(f"no test text has a label: one in {HELD_OUT} of the labelled texts measures instead")
+    return done
 
 
 def _write_template(out: Path, source: Source, values: dict[str, Any]) -> Path:
@@ -184,14 +187,19 @@ def replayed(project: Project) -> tuple[list[LabelledText], list[LabelledText]]:
     test |= {one: said for one, said in today.items() if set(said) <= set(task.names)}
     pool = {one: said for one, said in decided.items() if one not in is_test}
     if not test:
-        chosen = sorted(pool)[::HELD_OUT]  # ids are hashes: a random sample
-        test = {one: pool.pop(one) for one in chosen}
+        test = {one: pool.pop(one) for one in sorted(pool)[::HELD_OUT]}  # ids are hashes: a random sample
     if len(pool) < 2 or not test:
         raise DataError(
             f"{project.root} has {len(pool) + len(test)} labelled texts, too few to replay",
             f"label more first: {command('round', project.root)}",
         )
     return _with_texts(project, pool), _with_texts(project, test)
+
+
+def _has_test_labels(root: Path) -> bool:
+    with Project.opened(root) as project:
+        measured = {text for text, _ in replayed(project)[1]}
+        return any(text.text in measured for text in project.store.texts(project.store.test_ids()))
 
 
 def _with_texts(project: Project, labels: Mapping[str, tuple[str, ...]]) -> list[LabelledText]:
