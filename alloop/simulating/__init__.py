@@ -85,7 +85,6 @@ def simulate(
         workers = max(1, min(study.workers or min(cores(), MOST_WORKERS), len(orders)))
         clock = Clock(runs, finished, -(-budget // batch) + 1, workers)
         if orders:
-            _start(out, runs, finished, study.keep)
             on_note(f"{clock.words()}; {workers} at a time, {budget} labels each in batches of {batch}")
         metric = study.metric or ("accuracy" if shared.config.task.kind == "single" else "f1_micro")
         with closing(finish_all(out, orders, workers)) as done:  # its processes end with us, however that comes
@@ -98,7 +97,7 @@ def simulate(
                 on_run(f"{clock.words()}; {_ended(out, run, metric)}")
         shutil.rmtree(out / LOGS, ignore_errors=True)
         if not study.keep:
-            shutil.rmtree(out / PROJECTS, ignore_errors=True)
+            _remove_projects(out, runs)
         results = [result for run in runs if (result := result_of(out, run)) is not None]
         found = summarise(results, metric, study.targets)
         write_summary(out, {"budget": budget, "batch": batch, **found})
@@ -109,17 +108,18 @@ def simulate(
 def _checked(source: Source, study: Study) -> Study:
     """The study with its strategies and tuners named; what is wrong with it is said before any work."""
     values = source.values()
-    round_, model = values.get("round", {}), values.get("model", {})
+    round_ = configs.Round.model_validate(values.get("round", {}))
+    model = configs.Model.model_validate(values.get("model", {}))
     names = (
-        list(dict.fromkeys(study.strategies or (round_.get("strategy", "margin"), RANDOM))),
-        list(dict.fromkeys(study.tuners or (model.get("tuner", "lora"),))),
+        list(dict.fromkeys(study.strategies or (round_.strategy, RANDOM))),
+        list(dict.fromkeys(study.tuners or (model.tuner,))),
     )
     registries: tuple[Registry[Any], Registry[Any]] = (strategies, tuners)
     for registry, wanted in zip(registries, names, strict=True):
         for name in wanted:
             registry.get(name)
     _check_options(source, {*names[0], *names[1]})
-    batch = source.batch or round_.get("batch", 25)
+    batch = source.batch or round_.batch
     if study.budget is not None and study.budget < batch:
         raise UsageError(f"the budget is {study.budget} labels, a batch has {batch}", f"--batch {study.budget}")
     return replace(study, strategies=names[0], tuners=names[1])
@@ -225,11 +225,12 @@ def _notes(done: Intake) -> list[str]:
     return [*(f"note: {note}" for note in done.notes), f"Read {done.new - done.held_out} pool texts{of_test}."]
 
 
-def _start(out: Path, runs: Sequence[Run], finished: Mapping[Run, Any], keep: bool) -> None:
-    """Remove what a kill left between a run's result and the end of its project."""
-    for run in runs:
-        if run in finished and not keep:
-            shutil.rmtree(out / PROJECTS / run.name, ignore_errors=True)
+def _remove_projects(out: Path, finished: Sequence[Run]) -> None:
+    """Also what a kill left between a run's result and the end of its project; unfinished runs of others stay."""
+    for run in finished:
+        shutil.rmtree(out / PROJECTS / run.name, ignore_errors=True)
+    if (out / PROJECTS).exists() and not any((out / PROJECTS).iterdir()):
+        (out / PROJECTS).rmdir()
 
 
 def _ended(out: Path, run: Run, metric: str) -> str:

@@ -67,13 +67,17 @@ class Source:
         assert self.template is not None
         return file if file.startswith("hf:") else str(self.template.parent / file)
 
+    def annotators_per_text(self, values: Mapping[str, Any]) -> int:
+        """How many answer each text; one where labels are replayed, which is what several agreed on."""
+        return 1 if self.project is not None else int(values.get("annotate", {}).get("annotators_per_text", 1))
+
     def settings(self) -> dict[str, Any]:
         """All that a run's result depends on besides strategy, tuner and seed; as JSON."""
         values = self.values()
         for table, key in (("round", "strategy"), ("round", "seed"), ("model", "tuner"), ("data", "files")):
             values.get(table, {}).pop(key, None)
-        for table in ("annotate", "run"):
-            values.pop(table, None)
+        values.pop("run", None)
+        values["annotate"] = {"annotators_per_text": self.annotators_per_text(values)}
         about: dict[str, Any] = {"config": values, "batch": self.batch, "labels": list(self.labels), "kind": self.kind}
         if self.project is not None:
             with Project.opened(self.project) as project:
@@ -145,8 +149,7 @@ def load(out: Path, source: Source) -> Intake:
 
 def _write_template(out: Path, source: Source, values: dict[str, Any]) -> Path:
     """The config to start from, without what only some of the runs use."""
-    annotators = values.get("annotate", {}).get("annotators_per_text", 1) if source.project is None else 1
-    values["annotate"] = {"with": "simulated", "annotators_per_text": annotators}
+    values["annotate"] = {"with": "simulated", "annotators_per_text": source.annotators_per_text(values)}
     for table in ("options", "run"):
         values.pop(table, None)
     template = out / TEMPLATE

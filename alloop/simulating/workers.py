@@ -41,7 +41,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def finish_all(out: Path, orders: Sequence[Order], workers: int) -> Generator[tuple[Run, int | None, float]]:
+def finish_all(
+    out: Path, orders: Sequence[Order], workers: int
+) -> Generator[tuple[Run, int | None, float], None, None]:
     """Do all runs, in `workers` processes. Yields each finished round as (run, its number, its seconds), each finished
     run as (run, None, 0.0). Raises the AlloopError of the first run that fails. Closed, it ends the processes.
     """
