@@ -306,3 +306,14 @@ def test_a_project_without_test_texts_gives_a_fifth_of_its_labels(files, tmp_pat
     ran = done("simulate", *words, "--out", tmp_path / "out")
     assert "note: no test text has a label: one in 5 of the labelled texts measures instead" in ran.err
     assert "Read 57 pool texts, 15 test texts." in ran.err
+
+
+@pytest.mark.slow
+def test_features_reads_every_text_once_for_all_runs(files, tmp_path):
+    out = tmp_path / "out"
+    words = [*files, "--tuner", "features", "--strategy", "random", "--budget", 16, "--batch", 8, "--seeds", 1]
+    ran = done("simulate", *words, "--out", out, "--keep", "--json")
+    assert "Reading 96 texts once for all runs of features." in ran.err
+    project = Project.open(out / "projects" / "random.features.0")
+    assert project.config.options_of("features") == {"vectors": str(out / "vectors")}
+    assert "Reading" not in done("simulate", *words, "--out", out, "--keep").err

@@ -19,21 +19,25 @@ from typing import Any
 
 from alloop import config as configs
 from alloop.errors import ConfigError, DataError, LockedError, UsageError, did_you_mean
-from alloop.files import write_whole
+from alloop.executors import executors
+from alloop.files import is_whole, publish, write_whole
 from alloop.intake import Intake
-from alloop.project import DATABASE, Project, check_plugins
+from alloop.project import DATABASE, Project, check_plugins, tuner_spec
 from alloop.registry import Registry
 from alloop.reports import metric_words
 from alloop.simulating.clock import Clock, duration_words
 from alloop.simulating.results import RANDOM, summarise, write_curves, write_summary
 from alloop.simulating.run import POOL, PROJECTS, RUNS, Run, result_of
-from alloop.simulating.source import Source, load, setup
+from alloop.simulating.source import Setup, Source, load, setup
 from alloop.simulating.workers import LOGS, Order, cores, finish_all
 from alloop.strategies import strategies
 from alloop.tuning import tuners
+from alloop.tuning._vectors import write_vectors
+from alloop.work import load_predictions, write_predict
 
 SETTINGS = "settings.json"
 LOCK = ".lock"
+VECTORS = "vectors"
 BUDGET = 200  # labels, unless said, but no more than half of the pool
 MOST_WORKERS = 8  # unless said: each holds its own base in memory
 
@@ -69,6 +73,8 @@ def simulate(
     study = _checked(source, study)
     with _loaded(out, source, study, on_note) as pool:
         shared = setup(out, source)
+        if "features" in study.tuners:
+            shared = shared.with_vectors(out / VECTORS)
         texts, batch = pool.store.counts()["pool"], shared.config.round.batch
         budget = study.budget or max(batch, min(BUDGET, texts // 2))
         if budget > texts:
@@ -84,6 +90,8 @@ def simulate(
         orders = [Order(run, own[run].snapshot(), budget, study.keep) for run in runs if run not in finished]
         workers = max(1, min(study.workers or min(cores(), MOST_WORKERS), len(orders)))
         clock = Clock(runs, finished, -(-budget // batch) + 1, workers)
+        if any(order.run.tuner == "features" for order in orders):
+            _read_once(out / VECTORS, pool, shared, on_note)
         if orders:
             on_note(f"{clock.words()}; {workers} at a time, {budget} labels each in batches of {batch}")
         metric = study.metric or ("accuracy" if shared.config.task.kind == "single" else "f1_micro")
@@ -223,6 +231,30 @@ def _first_missing(path: Path) -> Path | None:
 def _notes(done: Intake) -> list[str]:
     of_test = f", {done.test or done.held_out} test texts" if done.test or done.held_out else ""
     return [*(f"note: {note}" for note in done.notes), f"Read {done.new - done.held_out} pool texts{of_test}."]
+
+
+def _read_once(directory: Path, pool: Project, shared: Setup, on_note: Say) -> None:
+    """Let the tuner `features` find the vector of every text there, read once for all runs.
+
+    A vector's last bits depend on which texts are read together, so that live rounds may differ by as much. A pool
+    above `round.candidates` is left to the runs, which read a part of it.
+    """
+    ids = [*pool.store.pool_ids(), *pool.store.test_ids()]
+    if len(ids) > shared.config.round.candidates or is_whole(directory):
+        return
+    spec = tuner_spec(shared.config_of(Run(RANDOM, "features", 0)))
+    texts = [text.text for text in pool.store.texts(ids)]
+    on_note(f"Reading {len(texts):,} texts once for all runs of features.")
+
+    def fill(attempt: Path) -> None:
+        with pool.lock("alloop simulate"), pool.scratch("vectors") as job:
+            write_predict(job, spec, None, texts, ("embeddings",), 0)
+            executors.build("subprocess").run(job.absolute())  # so that the memory is free again for the workers
+            vectors = load_predictions(job / "out").embeddings
+            assert vectors is not None
+            write_vectors(attempt, spec.options["base"], spec.options["max_tokens"], texts, vectors)
+
+    publish(directory, fill)
 
 
 def _remove_projects(out: Path, finished: Sequence[Run]) -> None:

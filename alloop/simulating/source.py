@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,11 @@ class Setup:
 
     config: Config
     options: Mapping[str, Mapping[str, Any]]
+
+    def with_vectors(self, directory: Path) -> "Setup":
+        """The same, for the tuner `features` to find the texts' vectors there."""
+        options = {**self.options.get("features", {}), "vectors": str(directory.absolute())}
+        return replace(self, options={**self.options, "features": options})
 
     def config_of(self, run: Run) -> Config:
         """A run's config: an ordinary one, with no options but those of its own plug-ins."""
