@@ -92,7 +92,8 @@ def _curve(result: Result, metric: str) -> Curve:
 
 def _seconds(runs: Sequence[Result]) -> dict[str, float]:
     """What a round takes in the middle of all rounds that picked: scoring the pool, picking, and everything."""
-    rounds = [point["seconds"] for one in runs for point in one["points"][:-1]]  # the last one picks nothing
+    # the last one picks nothing; the first one may also have waited for libraries to load
+    rounds = [point["seconds"] for one in runs for point in one["points"][1:-1] or one["points"][:-1]]
     if not rounds:
         return {}
     steps = {name: median(one.get(name, 0.0) for one in rounds) for name in ("score", "select")}
