@@ -102,8 +102,42 @@ def curve_png(reports: Sequence[Report], path: Path, metric: str | None = None) 
         _draw_curves(places["curve"], drawn, metric)
         _draw_labels(places["labels"], drawn)
         _draw_seconds(places["seconds"], drawn)
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
+        _save(figure, path)
+
+
+def bands_png(curves: Sequence[Mapping[str, Any]], path: Path, metric: str, band: str) -> None:
+    """Draw mean curves {"name", "labels", "mean", "low", "high"} into a PNG.
+
+    `band` says what lies between low and high. The same curves give the same bytes.
+    """
+    with _matplotlib():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 5.4), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        for number, one in enumerate(curves):
+            style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+            if one["low"] is not None:
+                axes.fill_between(one["labels"], one["low"], one["high"], color=style["color"], alpha=0.1, linewidth=0)
+                for edge in (one["low"], one["high"]):
+                    axes.plot(one["labels"], edge, **style, alpha=0.35, linewidth=0.7)
+            axes.plot(one["labels"], one["mean"], **{**_mark(number), **style}, linewidth=2, label=one["name"])
+        ends = [value for one in curves for edge in ("mean", "low", "high") for value in one[edge] or ()]
+        axes.set_ylim(*_range(min(ends), max(ends)))
+        axes.set_title(f"How {metric_words(metric)} grows with labels", pad=12)
+        axes.set_xlabel("labels")
+        axes.set_ylabel(metric_words(metric))
+        axes.text(1, 1.03, band, transform=axes.transAxes, ha="right", fontsize=9, color="#666666")
+        axes.grid(True)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3.2)
+        _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
     path.parent.mkdir(parents=True, exist_ok=True)
     attempt = path.with_name(f".{path.name}.new")
     attempt.write_bytes(buffer.getvalue())

@@ -96,7 +96,7 @@ def create(
         )
     if labels:
         _check_labels(labels)
-    template = root / CONFIG if has_config else source and _template(source)
+    template = root / CONFIG if has_config else source and template_at(source)
     if template is not None:
         check_plugins(configs.load(template), template)  # its own mistakes, with their lines, before ours
     here = studio.running() if annotate is None and template is None else None
@@ -272,7 +272,7 @@ def _stored(rows: Iterable[ingest.Row], config: Config, split: str, has_label_co
         )
 
 
-def _template(source: Path) -> Path:
+def template_at(source: Path) -> Path:
     """The config that `--from` names: a file, or a project that has one."""
     if source.is_dir() and not (source / CONFIG).exists():
         found = ", ".join(sorted(str(one) for one in source.glob("*.toml")))

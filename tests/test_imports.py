@@ -14,7 +14,7 @@ PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
     {"errors", "records", "seeds", "files", "hints", "progress"},
-    {"registry", "config", "metrics", "ingest", "exporting", "studio"},
+    {"registry", "config", "metrics", "efficiency", "ingest", "exporting", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
@@ -22,7 +22,7 @@ LAYERS = (
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation"},
-    {"outgoing", "doctor", "suggesting", "watching", "comparing", "plots"},
+    {"outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},
     {"serving", "searching", "pages"},
     {"cli", "alloop"},
 )

@@ -12,6 +12,7 @@ from alloop.tuning import Choice, FitJob, Predictions, Range, Search
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits, probabilities
+from alloop.tuning._vectors import look_up
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,14 @@ class Features:
 
     base: "minilm", a directory, or a Hub id. max_tokens: where longer texts are cut. strength: trust in the examples
     (scikit-learn's C, on vectors of length 1). class_weights: "balanced" makes rare labels count as much as frequent
-    ones, "sqrt" goes half the way.
+    ones, "sqrt" goes half the way. vectors: a directory of vectors read before, which `alloop simulate` fills.
     """
 
     base: str = "minilm"
     max_tokens: int = 128
     strength: float = 30.0
     class_weights: ClassWeights = "sqrt"
+    vectors: str = ""
 
     gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
     search: ClassVar[Search] = {
@@ -86,8 +88,11 @@ class Features:
         from alloop.tuning._bases import load_base
         from alloop.tuning._encoding import embed_texts, frozen
 
-        base = load_base(self.base)
-        return embed_texts(base, frozen(base), texts, max_tokens)
+        def read(some: Sequence[str]) -> np.ndarray:
+            base = load_base(self.base)
+            return embed_texts(base, frozen(base), some, max_tokens)
+
+        return look_up(Path(self.vectors), self.base, max_tokens, texts, read) if self.vectors else read(texts)
 
 
 plugin = Features
