@@ -125,7 +125,7 @@ def bands_png(curves: Sequence[Mapping[str, Any]], path: Path, metric: str, band
                     axes.plot(one["labels"], edge, **style, alpha=0.35, linewidth=0.7)
             axes.plot(one["labels"], one["mean"], **{**_mark(number), **style}, linewidth=2, label=one["name"])
         ends = [value for one in curves for edge in ("mean", "low", "high") for value in one[edge] or ()]
-        axes.set_ylim(*_range(min(ends), max(ends)))
+        axes.set_ylim(*value_range(min(ends), max(ends)))
         axes.set_title(f"How {metric_words(metric)} grows with labels", pad=12)
         axes.set_xlabel("labels")
         axes.set_ylabel(metric_words(metric))
