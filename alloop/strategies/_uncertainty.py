@@ -5,12 +5,15 @@ learners answer an unfitted model with plausible zeros.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from alloop.errors import ModelError
+from alloop.records import Kind
 from alloop.strategies import Picks, Pool
 
+Opinions = Literal["probs", "samples", "members"]
 CHUNK = 65_536  # rows at a time: modAL copies what it measures, and probs may be memory-mapped and larger than memory
 
 
@@ -21,28 +24,41 @@ class Said:
         return probs
 
 
-def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray], of: Opinions = "probs") -> np.ndarray:
     """score (N,): `measure` of the probs (M, C) of M texts at a time, in single precision at least.
 
-    Half-precision probs would tie where the ranking is decided. Raises ModelError for probs that are no numbers.
+    With `of`, of the samples (T, M, C) or the members (E, M, C). Half-precision probs would tie where the ranking is
+    decided. Raises ModelError for probs that are no numbers.
     """
-    if pool.probs is None:
+    said = getattr(pool, of)
+    if said is None:
         raise ModelError(
-            "there are no probabilities to pick by", "label some texts of two labels, then run: alloop round"
+            f"there are no {'probabilities' if of == 'probs' else of} to pick by",
+            "label some texts of two labels, then run: alloop round",
         )
     found = np.empty(len(pool), np.float64)
-    for start in range(0, len(pool), CHUNK):
-        probs = np.asarray(pool.probs[start : start + CHUNK])  # (M, C)
+    size = max(1, CHUNK // (len(said) if said.ndim == 3 else 1))
+    for start in range(0, len(pool), size):
+        probs = np.asarray(said[..., start : start + size, :])  # (M, C) or (T, M, C)
         probs = probs.astype(np.promote_types(probs.dtype, np.float32), copy=False)
-        bad = ~np.isfinite(probs).all(1)
+        bad = ~np.isfinite(probs).all(-1).reshape(-1, probs.shape[-2]).all(0)  # (M,)
         if bad.any():
             first = start + int(bad.argmax())
             raise ModelError(
-                f"the model's probabilities of the text {pool.ids[first]} are not all numbers: {pool.probs[first]}",
+                f"the model's probabilities of the text {pool.ids[first]} are not all numbers: {said[..., first, :]}",
                 "training diverged: lower the tuner's learning rate, then run: alloop round",
             )
-        found[start : start + CHUNK] = measure(probs)
+        found[start : start + size] = measure(probs)
     return found
+
+
+def entropy(probs: np.ndarray, kind: Kind) -> np.ndarray:
+    """Entropy (...) in nats of probs (..., C); for a multi-label task the mean over the labels, of (p, 1 - p)."""
+    from scipy.special import entr
+
+    if kind == "multi":
+        return np.asarray((entr(probs) + entr(1 - probs)).mean(-1))
+    return np.asarray(entr(probs).sum(-1))
 
 
 def best(score: np.ndarray, n: int, rng: np.random.Generator) -> Picks:
