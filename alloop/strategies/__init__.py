@@ -50,7 +50,10 @@ class Picks:
 
 
 class Strategy(Protocol):
-    """Picks n texts of a pool. `needs` names the fields of Pool it reads."""
+    """Picks n texts of a pool. `needs` names the fields of Pool it reads.
+
+    A strategy that needs `members` may have an option of that name: how many models are trained for it.
+    """
 
     needs: ClassVar[tuple[str, ...]]
 

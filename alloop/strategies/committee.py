@@ -1,0 +1,61 @@
+"""The texts that divide a committee."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from alloop.errors import ModelError
+from alloop.records import Kind
+from alloop.strategies import Picks, Pool
+from alloop.strategies._uncertainty import best, scores
+
+Measure = Literal["kl", "max-kl", "vote-entropy", "consensus-entropy"]
+
+
+@dataclass(frozen=True)
+class Committee:
+    """The texts on which models trained on the same labels disagree most (query by committee, Seung et al. 1992).
+
+    measure: "kl", the mean divergence of a member from the mean of all (McCallum & Nigam 1998); "max-kl", that of the
+    farthest member; "vote-entropy", of the members' most likely labels (Dagan & Engelson 1995), where many texts tie;
+    "consensus-entropy", of the mean, which also picks texts that all members find doubtful. In nats, and for a
+    multi-label task the mean over the labels. All but "kl" are modAL's. members: how many models are trained, each at
+    the cost of one; they differ in their seeds, or in a resample of the labels where no seed matters.
+    """
+
+    measure: Measure = "kl"
+    members: int = 5
+
+    needs: ClassVar[tuple[str, ...]] = ("members",)
+
+    def __post_init__(self) -> None:
+        if self.members < 2:
+            raise ValueError("members must be above 1: a single model agrees with itself")
+
+    def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
+        if pool.members is not None and len(pool.members) < 2:
+            raise ModelError("the model is no committee: it has one member", "train it again: alloop round --abandon")
+        return best(scores(pool, partial(_disagreement, measure=self.measure, kind=pool.kind), "members"), n, rng)
+
+
+plugin = Committee
+
+
+def _disagreement(members: np.ndarray, measure: Measure, kind: Kind) -> np.ndarray:
+    """score (M,) of members (E, M, C)."""
+    from scipy.special import entr, rel_entr
+
+    # a choice between C labels, or C choices between yes and no: (E, M, 1, C) or (E, M, C, 2)
+    choices = np.stack([members, 1 - members], -1) if kind == "multi" else members[..., None, :]
+    consensus = choices.mean(0)
+    if measure == "consensus-entropy":
+        divided = entr(consensus).sum(-1)
+    elif measure == "vote-entropy":
+        votes = choices.argmax(-1)[..., None] == np.arange(choices.shape[-1])
+        divided = entr(votes.mean(0)).sum(-1)
+    else:
+        divergence = rel_entr(choices, consensus).sum(-1)
+        divided = divergence.max(0) if measure == "max-kl" else divergence.mean(0)
+    return np.asarray(divided.mean(-1))
