@@ -15,7 +15,7 @@ MOST = 2_000  # texts that stand for the pool; their mean is off by a fortieth o
 
 @dataclass(frozen=True)
 class Density:
-    """Entropy times the density around the text, so that no outlier is picked (Settles & Craven 2008, section 3.5).
+    """Entropy times the density around the text, so that no outlier is picked (Settles & Craven 2008).
 
     Density is modAL's `information_density`: the mean of 1 / (1 + distance) over the pool, by Euclidean distance of the
     embeddings; above 2,000 texts, over 2,000 of them drawn at random. The score is entropy * density ** beta.

@@ -111,10 +111,10 @@ class LoRA(FineTuner):
         return replace(said, samples=self._samples(model, texts, seed))
 
     def _samples(self, model: Path, texts: Sequence[str], seed: int) -> np.ndarray:
-        """Probabilities (T, N, C) of T models drawn from dropout's posterior (Gal & Ghahramani 2016, section 3).
+        """Probabilities (T, N, C) of T models drawn from dropout's posterior (Gal & Ghahramani 2016).
 
         Which inputs of an adapter are set to 0 is drawn once a model, not once a text: one draw is one model, which
-        can be asked how far its answers to two texts go together (Kirsch et al. 2019, section 4.3), and whose adapters
+        can be asked how far its answers to two texts go together (Kirsch et al. 2019), and whose adapters
         can be added to the weights.
         """
         from alloop.tuning._bases import load_base
