@@ -21,7 +21,7 @@ from alloop.augmenters import Augmenter
 from alloop.errors import AlloopError, ModelError
 from alloop.executors import Executor
 from alloop.records import Example, Kind, Task
-from alloop.strategies import Labelled, Picks, Pool, Strategy
+from alloop.strategies import Labelled, Picks, Pool, Strategy, needed_of_labelled
 from alloop.tuning import FitJob, Predictions, Tuner
 from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
 
@@ -53,7 +53,7 @@ def check_strategy(strategy: Strategy) -> None:
     Tried on single- and multi-label pools, some of one text, of equal texts, or asked for as a whole.
     """
     check_plugin(strategy)
-    known = {field.name for field in dataclasses.fields(Pool)}
+    known = {field.name for field in dataclasses.fields(Pool)} | {"labelled.embeddings", "labelled.probs"}
     _hold(isinstance(strategy.needs, tuple), f"needs is {strategy.needs!r}, not a tuple")
     _hold(set(strategy.needs) <= known, f"needs {set(strategy.needs) - known}, which no pool has")
     for kind in ("single", "multi"):
@@ -210,7 +210,7 @@ def _pool(kind: Kind, size: int, equal: bool, needs: Sequence[str]) -> Pool:
         array.setflags(write=False)
     ids = tuple(f"t1-{row:04}" for row in range(size))
     texts = tuple("the same" if equal else f"text {row}" for row in range(size))
-    labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **{name: seen[name] for name in seen if name in needs})
+    labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **{name: seen[name] for name in needed_of_labelled(needs)})
     return Pool(ids, texts, kind, labelled=labelled, **{name: arrays[name] for name in arrays if name in needs})
 
 

@@ -19,7 +19,7 @@ from alloop.reports import command, lock_holder
 from alloop.shelf import FAMILIES
 from alloop.steps.evaluate import STOP_SET
 from alloop.store import RoundRow, Store
-from alloop.strategies import strategies
+from alloop.strategies import needed_of_pool, strategies
 from alloop.tuning import FitJob, Tuner
 
 FEW_TEST_TEXTS = 200  # the accuracy is then known to 7 points at best
@@ -218,7 +218,8 @@ def _cost(project: Project) -> Check:
     if not texts:
         return Check("cost", None, "no texts to measure with", f"{command('add', project.root)} FILE")
     tuner = project.tuner(config).build()
-    needs = tuple(strategies.build(config.round.strategy, **config.options_of(config.round.strategy)).needs)
+    strategy = strategies.build(config.round.strategy, **config.options_of(config.round.strategy))
+    needs = needed_of_pool(strategy.needs)
     with project.scratch(f"doctor-{os.getpid()}") as out:
         fitted = _fit_seconds(tuner, config, texts, out)
         per_probs = _seconds_per_text(tuner, out, texts, ("probs",))

@@ -282,6 +282,25 @@ def test_only_candidates_are_scored_and_the_probability_stays_that_of_the_pool(m
     assert [p.probability for p in project.store.picks(2) if p.probability is not None] == [1 / 62]
 
 
+def test_a_strategy_that_asks_is_given_what_the_model_says_of_the_labelled_texts(make_project: MakeProject) -> None:
+    project = make_project(strategy="coreset", cold_start="coreset")
+    rounds(project, 2)
+    first, second = (next(project.root.glob(f"rounds/{n:04}/score-*")) for n in (1, 2))
+    assert not (first / "labelled").exists()
+    labelled = load_predictions(second / "labelled")
+    assert np.shape(labelled.embeddings)[0] == 8
+    assert labelled.probs is None
+    asked = {pick.text_id for pick in project.store.picks(1)}
+    assert set((second / "labelled" / "ids.txt").read_text().split()) == asked
+    assert {pick.strategy for n in (1, 2) for pick in project.store.picks(n)} == {"coreset", "random"}
+
+
+def test_a_strategy_that_does_not_ask_has_no_labelled_texts_predicted(make_project: MakeProject) -> None:
+    project = make_project()
+    rounds(project, 2)
+    assert not list(project.root.glob("rounds/*/score-*/labelled"))
+
+
 def test_a_damaged_model_is_made_again(make_project: MakeProject) -> None:
     from alloop.predicting import last_model, predict
 

@@ -1,4 +1,4 @@
-"""Score: what the model says of the pool, as much of it as the strategy needs."""
+"""Score: what the model says of the pool, and of the labelled texts, as much of it as the strategy needs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +11,10 @@ from alloop.files import publish
 from alloop.project import tuner_spec
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids, write_ids
-from alloop.strategies import strategies
+from alloop.strategies import needed_of_labelled, needed_of_pool, strategies
 from alloop.work import load_predictions
+
+LABELLED = "labelled"  # the directory, beside the pool's predictions, of those of the texts that have labels
 
 
 def do(context: Context) -> dict[str, Any]:
@@ -24,25 +26,35 @@ def do(context: Context) -> dict[str, Any]:
         return {"skipped": "no text is left to pick"}
     name = strategy_name(context)
     needs = strategies.build(name, **config.options_of(name)).needs
+    of_pool, of_labelled = needed_of_pool(needs), needed_of_labelled(needs)
     model = context.published("train")
     if not needs:
         return {"skipped": f"{name} looks at no predictions", "selectable": len(selectable)}
     ids = candidates(context, selectable)
-    if model is None and set(needs) - {"embeddings"}:
+    if model is None and {*of_pool, *of_labelled} - {"embeddings"}:
         raise ConfigError(
             f"round.cold_start = {name!r} needs {', '.join(needs)}, which only a trained model has",
             'take one that works without: cold_start = "kmeans" or "random"',
         )
-    known = _known_predictions(context) if tuple(needs) == ("probs",) else {}
+    known = _known_predictions(context) if of_pool == ("probs",) else {}
+    labelled = labelled_ids(context) if of_labelled else []
 
     def fill(out: Path) -> None:
-        rest = [one for one in ids if one not in known]
-        context.predict(model, [text.text for text in context.project.store.texts(rest)], needs, out)
+        texts = context.project.store.texts
+        if of_pool:
+            rest = [one for one in ids if one not in known]
+            context.predict(model, [text.text for text in texts(rest)], of_pool, out)
         write_ids(out, ids)
         if known:
             _merge(out, ids, known)
+        if labelled:
+            (out / LABELLED).mkdir()
+            context.predict(model, [text.text for text in texts(labelled)], of_labelled, out / LABELLED)
+            write_ids(out / LABELLED, labelled)
 
     ingredients = {"model": model and model.name, "ids": ids, "needs": needs, "tuner": tuner_spec(config).name}
+    if labelled:
+        ingredients["labelled"] = labelled
     directory = publish(context.directory("score", ingredients), fill)
     return {"directory": context.relative(directory), "scored": len(ids), "selectable": len(selectable)}
 
@@ -51,6 +63,11 @@ def strategy_name(context: Context) -> str:
     """The strategy that picks in this round."""
     cold = "directory" not in context.results.get("train", {})
     return context.config.round.cold_start if cold else context.config.round.strategy
+
+
+def labelled_ids(context: Context) -> list[str]:
+    """The pool's texts that have labels in this round."""
+    return [one.text_id for one in context.project.store.resolved(context.round.number, "pool")]
 
 
 def candidates(context: Context, selectable: Sequence[str]) -> list[str]:

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids
-from alloop.steps.score import candidates, strategy_name
+from alloop.steps.score import LABELLED, candidates, strategy_name
 from alloop.store import PickRow
 from alloop.strategies import Labelled, Pool, strategies
 from alloop.work import load_predictions
@@ -56,9 +57,6 @@ def _pool(context: Context, selectable: Sequence[str], left_out: set[str]) -> Po
     rows = [row for row, one in enumerate(scored) if one not in left_out]
     ids = [scored[row] for row in rows]
     said = load_predictions(directory)
-    labelled = context.project.store.resolved(context.round.number, "pool")
-    names = context.config.task.names
-    y = np.array([[name in one.labels for name in names] for one in labelled], np.float32)
     return Pool(
         ids,
         [text.text for text in context.project.store.texts(ids)],
@@ -67,7 +65,26 @@ def _pool(context: Context, selectable: Sequence[str], left_out: set[str]) -> Po
         embeddings=None if said.embeddings is None else said.embeddings[rows],
         samples=None if said.samples is None else said.samples[:, rows],
         members=None if said.members is None else said.members[:, rows],
-        labelled=Labelled([one.text_id for one in labelled], y.reshape(-1, len(names))),
+        labelled=_labelled(context, directory / LABELLED),
+    )
+
+
+def _labelled(context: Context, directory: Path) -> Labelled:
+    """The texts that have labels, with what was predicted of them into `directory`, if anything was."""
+    resolved = context.project.store.resolved(context.round.number, "pool")
+    names = context.config.task.names
+    y = np.array([[name in one.labels for name in names] for one in resolved], np.float32).reshape(-1, len(names))
+    ids = [one.text_id for one in resolved]
+    if not directory.exists():
+        return Labelled(ids, y)
+    row_of = {one: row for row, one in enumerate(read_ids(directory))}
+    rows = [row_of[one] for one in ids]
+    said = load_predictions(directory)
+    return Labelled(
+        ids,
+        y,
+        embeddings=None if said.embeddings is None else said.embeddings[rows],
+        probs=None if said.probs is None else said.probs[rows],
     )
 
 

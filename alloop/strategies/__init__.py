@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from alloop.registry import Registry
 
 @dataclass(frozen=True)
 class Labelled:
-    """The texts that have labels. y (M, C), one where the text has the label; arrays as in Pool."""
+    """The texts that have labels. y (M, C), one where the text has the label; arrays as in Pool, None if M is 0."""
 
     ids: Sequence[str]
     y: np.ndarray
@@ -50,16 +50,30 @@ class Picks:
 
 
 class Strategy(Protocol):
-    """Picks n texts of a pool. `needs` names the fields of Pool it reads.
+    """Picks n texts of a pool.
 
-    A strategy that needs `members` may have an option of that name: how many models are trained for it.
+    `needs` names the fields of Pool it reads, and "labelled.embeddings" or "labelled.probs" where it reads those of the
+    texts that have labels too: they are predicted only for a strategy that asks. Mostly a class variable; a property
+    where it depends on an option. One that needs `members` may have an option of that name: how many models are
+    trained for it.
     """
 
-    needs: ClassVar[tuple[str, ...]]
+    @property
+    def needs(self) -> tuple[str, ...]: ...
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         """The n best texts, 1 <= n <= N; equal for equal arguments and an equal state of `rng`."""
         ...
+
+
+def needed_of_pool(needs: Sequence[str]) -> tuple[str, ...]:
+    """What must be predicted of the pool's texts."""
+    return tuple(name for name in needs if "." not in name)
+
+
+def needed_of_labelled(needs: Sequence[str]) -> tuple[str, ...]:
+    """What must be predicted of the texts that have labels."""
+    return tuple(name.removeprefix("labelled.") for name in needs if name.startswith("labelled."))
 
 
 strategies: Registry[Strategy] = Registry("strategies", "alloop.strategies")

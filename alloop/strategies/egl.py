@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from alloop.strategies import Picks, Pool
+from alloop.strategies._geometry import rows
 from alloop.strategies._uncertainty import best, scores
-from alloop.strategies._vectors import vectors
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Egl:
     needs: ClassVar[tuple[str, ...]] = ("probs", "embeddings")
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
-        length = np.sqrt((vectors(pool) ** 2).sum(1, dtype=np.float64) + 1)  # (N,)
+        length = np.sqrt((rows(pool.embeddings, pool.ids) ** 2).sum(1, dtype=np.float64) + 1)  # (N,)
         return best(scores(pool, _of_each_label if pool.kind == "multi" else _of_the_label) * length, n, rng)
 
 

@@ -39,7 +39,7 @@ def test_the_whole_pool_can_be_picked():
 
 
 def test_a_pool_above_the_limit_is_clustered_in_batches_into_the_same_groups(monkeypatch):
-    monkeypatch.setattr("alloop.strategies.kmeans.FULL", 100)
+    monkeypatch.setattr("alloop.strategies._geometry.FULL", 100)
     noise = np.random.default_rng(0).normal(size=(600, 2)) / 10
     picks = pick(np.repeat([[5, 0], [0, 5], [-5, 0]], [300, 200, 100], axis=0) + noise, 3)
     assert picks.score == pytest.approx([3 / 6, 2 / 6, 1 / 6])
