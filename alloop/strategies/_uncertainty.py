@@ -4,7 +4,7 @@ modAL measures classifiers; `Said` is the classifier that has already answered. 
 learners answer an unfitted model with plausible zeros.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -39,26 +39,34 @@ def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray], of: Opinions
     found = np.empty(len(pool), np.float64)
     size = max(1, CHUNK // (len(said) if said.ndim == 3 else 1))
     for start in range(0, len(pool), size):
-        probs = np.asarray(said[..., start : start + size, :])  # (M, C) or (T, M, C)
-        probs = probs.astype(np.promote_types(probs.dtype, np.float32), copy=False)
-        bad = ~np.isfinite(probs).all(-1).reshape(-1, probs.shape[-2]).all(0)  # (M,)
-        if bad.any():
-            first = start + int(bad.argmax())
-            raise ModelError(
-                f"the model's probabilities of the text {pool.ids[first]} are not all numbers: {said[..., first, :]}",
-                "training diverged: lower the tuner's learning rate, then run: alloop round",
-            )
-        found[start : start + size] = measure(probs)
+        found[start : start + size] = measure(numbers(said[..., start : start + size, :], pool.ids[start:]))
     return found
 
 
+def numbers(said: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """probs (..., M, C) in single precision at least. Raises ModelError, with the text's id, for what is no number."""
+    probs = np.asarray(said)
+    probs = probs.astype(np.promote_types(probs.dtype, np.float32), copy=False)
+    bad = ~np.isfinite(probs).all(-1).reshape(-1, probs.shape[-2]).all(0)  # (M,)
+    if bad.any():
+        first = int(bad.argmax())
+        raise ModelError(
+            f"the model's probabilities of the text {ids[first]} are not all numbers: {said[..., first, :]}",
+            "training diverged: lower the tuner's learning rate, then run: alloop round",
+        )
+    return probs
+
+
+def choices(probs: np.ndarray, kind: Kind) -> np.ndarray:
+    """probs (..., C) as a choice between C labels (..., 1, C), or if "multi" as C between yes and no (..., C, 2)."""
+    return np.stack([probs, 1 - probs], -1) if kind == "multi" else probs[..., None, :]
+
+
 def entropy(probs: np.ndarray, kind: Kind) -> np.ndarray:
-    """Entropy (...) in nats of probs (..., C); for a multi-label task the mean over the labels, of (p, 1 - p)."""
+    """Entropy (...) in nats of probs (..., C); for a multi-label task the mean over the labels."""
     from scipy.special import entr
 
-    if kind == "multi":
-        return np.asarray((entr(probs) + entr(1 - probs)).mean(-1))
-    return np.asarray(entr(probs).sum(-1))
+    return np.asarray(entr(choices(probs, kind)).sum(-1).mean(-1))
 
 
 def best(score: np.ndarray, n: int, rng: np.random.Generator) -> Picks:

@@ -9,7 +9,7 @@ import numpy as np
 from alloop.errors import ModelError
 from alloop.records import Kind
 from alloop.strategies import Picks, Pool
-from alloop.strategies._uncertainty import best, scores
+from alloop.strategies._uncertainty import best, choices, scores
 
 Measure = Literal["kl", "max-kl", "vote-entropy", "consensus-entropy"]
 
@@ -47,15 +47,14 @@ def _disagreement(members: np.ndarray, measure: Measure, kind: Kind) -> np.ndarr
     """score (M,) of members (E, M, C)."""
     from scipy.special import entr, rel_entr
 
-    # a choice between C labels, or C choices between yes and no: (E, M, 1, C) or (E, M, C, 2)
-    choices = np.stack([members, 1 - members], -1) if kind == "multi" else members[..., None, :]
-    consensus = choices.mean(0)
+    said = choices(members, kind)  # (E, M, L, C)
+    consensus = said.mean(0)
     if measure == "consensus-entropy":
         divided = entr(consensus).sum(-1)
     elif measure == "vote-entropy":
-        votes = choices.argmax(-1)[..., None] == np.arange(choices.shape[-1])
+        votes = said.argmax(-1)[..., None] == np.arange(said.shape[-1])
         divided = entr(votes.mean(0)).sum(-1)
     else:
-        divergence = rel_entr(choices, consensus).sum(-1)
+        divergence = rel_entr(said, consensus).sum(-1)
         divided = divergence.max(0) if measure == "max-kl" else divergence.mean(0)
     return np.asarray(divided.mean(-1))
