@@ -18,7 +18,7 @@ import numpy as np
 
 from alloop.annotators import Annotator, Desk
 from alloop.augmenters import Augmenter
-from alloop.errors import AlloopError, ModelError
+from alloop.errors import AlloopError, ConfigError, ModelError
 from alloop.executors import Executor
 from alloop.records import Example, Kind, Task
 from alloop.strategies import Labelled, Picks, Pool, Strategy, needed_of_labelled
@@ -50,13 +50,17 @@ def check_plugin(plugin: object) -> None:
 def check_strategy(strategy: Strategy) -> None:
     """Picks exactly n different texts, best first, with finite scores; the same for the same `rng`; writes no input.
 
-    Tried on single- and multi-label pools, some of one text, of equal texts, or asked for as a whole.
+    Tried on single- and multi-label pools, some of one text, of equal texts, or asked for as a whole. A kind that is
+    not among its `kinds` is refused with a hint.
     """
     check_plugin(strategy)
     known = {field.name for field in dataclasses.fields(Pool)} | {"labelled.embeddings", "labelled.probs"}
     _hold(isinstance(strategy.needs, tuple), f"needs is {strategy.needs!r}, not a tuple")
     _hold(set(strategy.needs) <= known, f"needs {set(strategy.needs) - known}, which no pool has")
     for kind in ("single", "multi"):
+        if kind not in getattr(strategy, "kinds", ("single", "multi")):
+            _check_refusal(strategy, _pool(kind, 40, False, strategy.needs))
+            continue
         for size, n in ((1, 1), (40, 1), (40, 7), (40, 40)):
             for equal in (False, True):
                 _check_picks(strategy, _pool(kind, size, equal, strategy.needs), n)
@@ -212,6 +216,15 @@ def _pool(kind: Kind, size: int, equal: bool, needs: Sequence[str]) -> Pool:
     texts = tuple("the same" if equal else f"text {row}" for row in range(size))
     labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **{name: seen[name] for name in needed_of_labelled(needs)})
     return Pool(ids, texts, kind, labelled=labelled, **{name: arrays[name] for name in arrays if name in needs})
+
+
+def _check_refusal(strategy: Strategy, pool: Pool) -> None:
+    try:
+        strategy(pool, 7, np.random.default_rng(5))
+    except ConfigError as error:
+        _hold(bool(error.hint), f"it refuses a {pool.kind}-label pool without a hint")
+    else:
+        raise ContractError(f"a {pool.kind}-label pool is not among its kinds {strategy.kinds}, and it picks from one")  # type: ignore[attr-defined]
 
 
 def _check_picks(strategy: Strategy, pool: Pool, n: int) -> None:

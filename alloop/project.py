@@ -20,7 +20,7 @@ from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
 from alloop.registry import Registry
 from alloop.store import Store, now
-from alloop.strategies import strategies
+from alloop.strategies import refuse_other_kinds, strategies
 from alloop.tuning import tuners
 from alloop.work import TunerSpec
 
@@ -246,7 +246,9 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
                 options = dict(tuner_spec(config).options)
             elif registry is annotators:
                 options = annotator_options(config)
-            registry.build(name, **options)
+            built = registry.build(name, **options)
+            if registry is strategies:
+                refuse_other_kinds(name, built, config.task.kind)
         except ConfigError as error:
             at = f"options.{name}" if name in config.options else key
             raise _misplaced(path, at, f"{at}: {error.message}", error.hint) from None

@@ -195,6 +195,12 @@ class Unknown(First):
     needs = ("horoscope",)
 
 
+class Obliging(First):
+    """Is for tasks of several labels, and picks from any."""
+
+    kinds = ("multi",)
+
+
 @pytest.mark.parametrize(
     ("toy", "complaint"),
     [
@@ -206,6 +212,7 @@ class Unknown(First):
         (OwnRandomness, "other picks"),
         (Scribbler, "writes to the pool"),
         (Unknown, "horoscope"),
+        (Obliging, "not among its kinds"),
     ],
 )
 def test_a_broken_strategy_is_noticed(toy, complaint):
