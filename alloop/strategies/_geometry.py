@@ -24,9 +24,11 @@ def rows(array: np.ndarray | None, ids: Sequence[str]) -> np.ndarray:
     return x
 
 
-def unit_rows(pool: Pool) -> np.ndarray:
-    """embeddings (N, D) of the pool's texts, each of length one; a text without a word keeps its zeros."""
-    return _unit(rows(pool.embeddings, pool.ids))
+def unit_rows(pool: Pool, only: np.ndarray | None = None) -> np.ndarray:
+    """embeddings (N, D) of the pool's texts, or only some, of length one; a text without a word keeps its zeros."""
+    if only is None or pool.embeddings is None:
+        return _unit(rows(pool.embeddings, pool.ids))
+    return _unit(rows(pool.embeddings[only], [pool.ids[row] for row in only]))
 
 
 def labelled_unit_rows(pool: Pool) -> np.ndarray:
@@ -83,6 +85,20 @@ def clusters(x: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = slice(start, start + 8192)
         distance[chosen] = ((x[chosen] - centres[found[chosen]]) ** 2).sum(1)
     return found, distance
+
+
+def representatives(x: np.ndarray, n: int, rng: np.random.Generator) -> Picks:
+    """The row nearest to the centre of each of n clusters, the largest first, with the cluster's share as the score.
+
+    Where fewer clusters can be told apart the next nearest rows follow, with a score of 0.
+    """
+    cluster, distance = clusters(x, n, int(rng.integers(2**31)))  # (N,), (N,)
+    size = np.bincount(cluster, minlength=n)  # (n,)
+    nearest_first = np.lexsort((distance, cluster))
+    rank = np.empty(len(x), np.int64)  # (N,) 0 for the row nearest to its centre
+    rank[nearest_first] = np.arange(len(x)) - (np.cumsum(size) - size)[cluster[nearest_first]]
+    index = np.lexsort((cluster, -size[cluster], rank))[:n]
+    return Picks(index, np.where(rank[index] == 0, size[cluster[index]] / len(x), 0.0))
 
 
 def greedy_cover(

@@ -30,17 +30,27 @@ def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray], of: Opinions
     With `of`, of the samples (T, M, C) or the members (E, M, C). Half-precision probs would tie where the ranking is
     decided. Raises ModelError for probs that are no numbers.
     """
-    said = getattr(pool, of)
-    if said is None:
-        raise ModelError(
-            f"there are no {'probabilities' if of == 'probs' else of} to pick by",
-            "label some texts of two labels, then run: alloop round",
-        )
+    said = _given(pool, of)
     found = np.empty(len(pool), np.float64)
     size = max(1, CHUNK // (len(said) if said.ndim == 3 else 1))
     for start in range(0, len(pool), size):
         found[start : start + size] = measure(numbers(said[..., start : start + size, :], pool.ids[start:]))
     return found
+
+
+def checked_probs(pool: Pool) -> np.ndarray:
+    """A copy of probs (N, C) in single precision. Raises ModelError as `scores` does."""
+    return np.array(numbers(_given(pool, "probs"), pool.ids), np.float32)
+
+
+def _given(pool: Pool, of: Opinions) -> np.ndarray:
+    said: np.ndarray | None = getattr(pool, of)
+    if said is None:
+        raise ModelError(
+            f"there are no {'probabilities' if of == 'probs' else of} to pick by",
+            "label some texts of two labels, then run: alloop round",
+        )
+    return said
 
 
 def numbers(said: np.ndarray, ids: Sequence[str]) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from alloop.strategies import Picks, Pool
-from alloop.strategies._geometry import clusters, unit_rows
+from alloop.strategies._geometry import representatives, unit_rows
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,7 @@ class KMeans:
     needs: ClassVar[tuple[str, ...]] = ("embeddings",)
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
-        x = unit_rows(pool)  # (N, D)
-        cluster, distance = clusters(x, n, int(rng.integers(2**31)))  # (N,), (N,)
-        size = np.bincount(cluster, minlength=n)  # (n,)
-        nearest_first = np.lexsort((distance, cluster))
-        rank = np.empty(len(x), np.int64)  # (N,) 0 for the text nearest to its centre
-        rank[nearest_first] = np.arange(len(x)) - (np.cumsum(size) - size)[cluster[nearest_first]]
-        index = np.lexsort((cluster, -size[cluster], rank))[:n]
-        return Picks(index, np.where(rank[index] == 0, size[cluster[index]] / len(x), 0.0))
+        return representatives(unit_rows(pool), n, rng)
 
 
 plugin = KMeans

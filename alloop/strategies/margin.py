@@ -21,10 +21,15 @@ class Margin:
     needs: ClassVar[tuple[str, ...]] = ("probs",)
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
-        return best(scores(pool, _closest_label if pool.kind == "multi" else _two_labels), n, rng)
+        return best(unsure(pool), n, rng)
 
 
 plugin = Margin
+
+
+def unsure(pool: Pool) -> np.ndarray:
+    """1 - margin (N,), from 0 for a text whose label is certain to 1 for one between two labels."""
+    return scores(pool, _closest_label if pool.kind == "multi" else _two_labels)
 
 
 def _two_labels(probs: np.ndarray) -> np.ndarray:
