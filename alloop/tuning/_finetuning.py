@@ -27,7 +27,10 @@ class FineTuner(Schedule, ABC):
     max_tokens: int = 128
 
     name: ClassVar[str]
-    gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        return ("probs", "logits", "embeddings", "members")
 
     @abstractmethod
     def adapt(self, base: Base) -> Any:

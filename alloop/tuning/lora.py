@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from alloop.errors import ConfigError, ModelError
+from alloop.errors import ModelError
 from alloop.tuning import Choice, Predictions, Range, Search
 from alloop.tuning._finetuning import FineTuner
 
@@ -41,7 +41,6 @@ class LoRA(FineTuner):
     samples: int = 10
 
     name: ClassVar[str] = "lora"
-    gives: ClassVar[tuple[str, ...]] = (*FineTuner.gives, "samples")
     search: ClassVar[Search] = {
         "learning_rate": Range(2e-4, 4e-3, log=True),
         ("steps", "epochs"): Choice(((60, 1.5), (120, 3.0), (240, 6.0))),
@@ -54,6 +53,11 @@ class LoRA(FineTuner):
             raise ValueError("rank and alpha must be above 0, dropout from 0 to 1")
         if self.samples < 2:
             raise ValueError("samples must be above 1: they are compared with each other")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Samples only with dropout: without, they would all be the same."""
+        return (*super().gives, "samples") if self.dropout else super().gives
 
     def adapt(self, base: "Base") -> Any:
         """A copy of the base's network with adapters, in fp32 and alone in requiring a gradient."""
@@ -100,11 +104,6 @@ class LoRA(FineTuner):
 
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
         """As every fine-tuner, and samples (T, N, C) if they are needed; those of a text depend on `seed` alone."""
-        if "samples" in needs and not self.dropout:
-            raise ConfigError(
-                "the tuner 'lora' has dropout = 0, so that all its samples would be the same",
-                "set under [options.lora]: dropout = 0.1",
-            )
         said = super().predict(model, texts, needs, seed)
         if "samples" not in needs or model is None:
             return said

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from alloop.errors import ModelError
+from alloop.errors import ConfigError, ModelError
 from alloop.strategies import Picks, Pool, strategies
 
 
@@ -46,3 +46,12 @@ def test_a_sample_that_is_no_number_names_its_text():
 def test_without_samples_it_is_refused():
     with pytest.raises(ModelError, match="no samples"):
         strategies.build("bald")(Pool(["t1-a"], ["a"]), 1, np.random.default_rng(0))
+
+
+def test_a_tuner_without_samples_is_refused_before_any_round(make_project):
+    with pytest.raises(ConfigError, match="'tfidf' cannot give samples") as caught:
+        make_project(strategy="bald")
+    assert "dropout = 0.1" in caught.value.hint
+    with pytest.raises(ConfigError, match="'lora' cannot give samples"):
+        make_project("second", strategy="bald", tuner="lora")
+    make_project("third", strategy="bald", tuner="lora", more="[options.lora]\ndropout = 0.1\n")
