@@ -57,7 +57,8 @@ class Strategy(Protocol):
     texts that have labels too: they are predicted only for a strategy that asks. Mostly a class variable; a property
     where it depends on an option. One that needs `members` may have an option of that name: how many models are
     trained for it. One that is not for every kind of task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and
-    calls `refuse_other_kinds` first.
+    calls `refuse_other_kinds` first. One that scores each text whatever else is in the batch may say so in a class
+    variable `scores_each: ClassVar[bool] = True`: then batches can be drawn by its scores (`round.batch_mode`).
     """
 
     @property

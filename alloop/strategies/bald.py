@@ -21,6 +21,7 @@ class Bald:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("samples",)
+    scores_each: ClassVar[bool] = True
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         return best(scores(pool, partial(_information, kind=pool.kind), "samples"), n, rng)

@@ -27,6 +27,7 @@ class Cal:
     neighbours: int = 10
 
     needs: ClassVar[tuple[str, ...]] = ("probs", "embeddings", "labelled.probs", "labelled.embeddings")
+    scores_each: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.neighbours < 1:

@@ -29,6 +29,7 @@ class Committee:
     members: int = 5
 
     needs: ClassVar[tuple[str, ...]] = ("members",)
+    scores_each: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.members < 2:

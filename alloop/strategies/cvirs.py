@@ -23,6 +23,7 @@ class Cvirs:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
+    scores_each: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = ("multi",)
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:

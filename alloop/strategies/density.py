@@ -26,6 +26,7 @@ class Density:
     beta: float = 1.0
 
     needs: ClassVar[tuple[str, ...]] = ("probs", "embeddings")
+    scores_each: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.beta < np.inf:

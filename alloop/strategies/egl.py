@@ -20,6 +20,7 @@ class Egl:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs", "embeddings")
+    scores_each: ClassVar[bool] = True
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         length = np.sqrt((rows(pool.embeddings, pool.ids) ** 2).sum(1, dtype=np.float64) + 1)  # (N,)

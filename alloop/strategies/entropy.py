@@ -18,6 +18,7 @@ class Entropy:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
+    scores_each: ClassVar[bool] = True
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         return best(entropies(pool), n, rng)

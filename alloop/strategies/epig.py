@@ -25,6 +25,7 @@ class Epig:
     targets: int = 100
 
     needs: ClassVar[tuple[str, ...]] = ("samples",)
+    scores_each: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.targets < 1:

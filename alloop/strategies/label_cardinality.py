@@ -20,6 +20,7 @@ class LabelCardinality:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
+    scores_each: ClassVar[bool] = True
     kinds: ClassVar[tuple[Kind, ...]] = ("multi",)
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:

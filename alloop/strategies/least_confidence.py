@@ -19,6 +19,7 @@ class LeastConfidence:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
+    scores_each: ClassVar[bool] = True
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         return best(doubts(pool), n, rng)
