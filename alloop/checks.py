@@ -28,6 +28,7 @@ from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
 TEXTS = ("the invoice is wrong", "please refund my card", "i was charged twice", "my payment did not arrive")
 MORE_TEXTS = ("the app crashes at once", "i cannot log in", "the screen stays black", "an error after the update")
 LABELS = ("billing", "technical")
+KINDS: tuple[Kind, ...] = ("single", "multi")
 PICKLED = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".dill"}  # loading one can run any code
 
 
@@ -50,20 +51,32 @@ def check_plugin(plugin: object) -> None:
 def check_strategy(strategy: Strategy) -> None:
     """Picks exactly n different texts, best first, with finite scores; the same for the same `rng`; writes no input.
 
-    Tried on single- and multi-label pools, some of one text, of equal texts, or asked for as a whole. A kind that is
-    not among its `kinds` is refused with a hint.
+    Tried on single- and multi-label pools: of one text, of equal texts, with twins, asked for as a whole, with
+    probabilities of exactly 0 and 1, with one label seen; without any label where it needs embeddings alone. A strategy
+    that draws nothing from `rng` picks the same texts in whatever order they come. One that has no meaning for a kind
+    of task says so in `kinds`, and raises ConfigError with a hint. One that `scores_each` text scores it the same
+    whatever else is in the batch.
     """
     check_plugin(strategy)
     known = {field.name for field in dataclasses.fields(Pool)} | {"labelled.embeddings", "labelled.probs"}
     _hold(isinstance(strategy.needs, tuple), f"needs is {strategy.needs!r}, not a tuple")
     _hold(set(strategy.needs) <= known, f"needs {set(strategy.needs) - known}, which no pool has")
-    for kind in ("single", "multi"):
-        if kind not in getattr(strategy, "kinds", ("single", "multi")):
-            _check_refusal(strategy, _pool(kind, 40, False, strategy.needs))
-            continue
-        for size, n in ((1, 1), (40, 1), (40, 7), (40, 40)):
-            for equal in (False, True):
-                _check_picks(strategy, _pool(kind, size, equal, strategy.needs), n)
+    kinds = [kind for kind in KINDS if not _refuses(strategy, kind)]
+    _hold(bool(kinds), "it refuses every kind of task")
+    said = list(getattr(strategy, "kinds", KINDS))
+    _hold(kinds == said, f"it picks from tasks of the kinds {kinds}, and its kinds are {said}")
+    for kind in kinds:
+        for special in ("", "equal texts"):
+            for size, n in ((1, 1), (40, 1), (40, 7), (40, 40)):
+                _check_picks(strategy, _pool(kind, size, strategy.needs, special), n)
+        for special in ("twins", "probabilities of 0 and 1", "one label seen"):
+            _check_picks(strategy, _pool(kind, 40, strategy.needs, special), 7)
+        if {need.removeprefix("labelled.") for need in strategy.needs} <= {"embeddings"}:
+            _check_picks(strategy, _pool(kind, 40, strategy.needs, "no label"), 7)
+            _check_picks(strategy, dataclasses.replace(_pool(kind, 40, strategy.needs), labelled=None), 7)
+        _check_order(strategy, _pool(kind, 40, strategy.needs), 7)
+        if getattr(strategy, "scores_each", False):
+            _check_scores(strategy, _pool(kind, 40, strategy.needs), 7)
 
 
 def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
@@ -194,37 +207,47 @@ def _hold(promise: bool, broken: str) -> None:
         raise ContractError(broken)
 
 
-def _pool(kind: Kind, size: int, equal: bool, needs: Sequence[str]) -> Pool:
+def _pool(kind: Kind, size: int, needs: Sequence[str], special: str = "") -> Pool:
     """A pool that has what `needs` names, in arrays that cannot be written to."""
     rng = np.random.default_rng(3)
-    logits = np.zeros((size, 3)) if equal else rng.normal(size=(size, 3))
-    probs = 1 / (1 + np.exp(-logits))
+    row = np.zeros(size, int) if special == "equal texts" else np.arange(size)  # the text that each is a copy of
+    if special == "twins":
+        row[1] = 0
+    logits = rng.normal(size=(1, size, 3)) + rng.normal(size=(4, size, 3)) / 2
+    drawn = 1 / (1 + np.exp(-logits[:, row]))  # (4, N, C)
     if kind == "single":
-        probs /= probs.sum(1, keepdims=True)
-    drawn = np.stack([probs] * 4).astype(np.float32)  # (4, N, C)
+        drawn /= drawn.sum(2, keepdims=True)
+    if special == "probabilities of 0 and 1":
+        drawn = np.eye(3)[drawn.argmax(2)] if kind == "single" else drawn.round()
     arrays = {
-        "probs": drawn[0],
-        "samples": drawn,
-        "members": drawn,
-        "embeddings": np.ones((size, 5), np.float32) if equal else rng.normal(size=(size, 5)).astype(np.float32),
+        "probs": (drawn[0] if special == "probabilities of 0 and 1" else drawn.mean(0)).astype(np.float32),
+        "samples": drawn.astype(np.float32),
+        "members": drawn.astype(np.float32),
+        "embeddings": rng.normal(size=(size, 5)).astype(np.float32)[row],
     }
     y = np.eye(3, dtype=np.float32)
+    if special == "one label seen":
+        y = y[[0, 0, 0]]
     seen = {"embeddings": np.eye(3, 5, dtype=np.float32), "probs": np.full((3, 3), 1 / 3, np.float32)}
     for array in (*arrays.values(), *seen.values(), y):
         array.setflags(write=False)
-    ids = tuple(f"t1-{row:04}" for row in range(size))
-    texts = tuple("the same" if equal else f"text {row}" for row in range(size))
+    ids = tuple(f"t1-{one:04}" for one in range(size))
+    texts = tuple(f"text {one}" + " and more" * one for one in row)
     labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **{name: seen[name] for name in needed_of_labelled(needs)})
+    if special == "no label":
+        labelled = Labelled((), y[:0])
     return Pool(ids, texts, kind, labelled=labelled, **{name: arrays[name] for name in arrays if name in needs})
 
 
-def _check_refusal(strategy: Strategy, pool: Pool) -> None:
+def _refuses(strategy: Strategy, kind: Kind) -> bool:
     try:
-        strategy(pool, 7, np.random.default_rng(5))
+        strategy(_pool(kind, 40, strategy.needs), 7, np.random.default_rng(5))
     except ConfigError as error:
-        _hold(bool(error.hint), f"it refuses a {pool.kind}-label pool without a hint")
-    else:
-        raise ContractError(f"a {pool.kind}-label pool is not among its kinds {strategy.kinds}, and it picks from one")  # type: ignore[attr-defined]
+        _hold(bool(error.hint), f"it refuses a {kind}-label pool without a hint: {error.message}")
+        return True
+    except ValueError:
+        pass  # `_check_picks` meets it again, and says what it means
+    return False
 
 
 def _check_picks(strategy: Strategy, pool: Pool, n: int) -> None:
@@ -246,6 +269,30 @@ def _check_picks(strategy: Strategy, pool: Pool, n: int) -> None:
     again: Picks = strategy(pool, n, np.random.default_rng(5))
     same = np.array_equal(index, again.index) and np.array_equal(score, again.score)
     _hold(same, f"{where}: an equal rng gave other picks: {index}, then {again.index}")
+
+
+def _check_order(strategy: Strategy, pool: Pool, n: int) -> None:
+    """Whatever picks the same with any `rng` picks the same texts when other texts have their ids."""
+    picks, *others = (strategy(pool, n, np.random.default_rng(seed)) for seed in (5, 6, 7))
+    if not all(np.array_equal(picks.index, other.index) for other in others):
+        return
+    order = np.random.default_rng(8).permutation(len(pool))
+    turned: dict[str, Any] = {"texts": tuple(pool.texts[row] for row in order)}
+    for name in ("probs", "embeddings"):
+        turned[name] = None if getattr(pool, name) is None else getattr(pool, name)[order]
+    for name in ("samples", "members"):
+        turned[name] = None if getattr(pool, name) is None else getattr(pool, name)[:, order]
+    again = strategy(dataclasses.replace(pool, **turned), n, np.random.default_rng(5))
+    same = np.allclose(picks.score, again.score, rtol=1e-3, atol=1e-5)
+    if len(np.unique(picks.score)) == n:  # of texts with equal scores any may come first
+        same &= np.array_equal(picks.index, order[again.index])
+    _hold(same, f"the texts in another order gave other picks: {picks.index}, then {order[again.index]}")
+
+
+def _check_scores(strategy: Strategy, pool: Pool, n: int) -> None:
+    few = strategy(pool, n, np.random.default_rng(5)).score
+    every = strategy(pool, len(pool), np.random.default_rng(5)).score
+    _hold(np.allclose(few, every[:n]), f"it scores each text, and a larger batch has other scores: {few}, {every[:n]}")
 
 
 def _draw_from_global_randomness() -> None:

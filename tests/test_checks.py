@@ -21,6 +21,7 @@ from alloop.checks import (
     check_strategy,
     check_tuner,
 )
+from alloop.errors import ConfigError
 from alloop.executors import executors
 from alloop.executors.inline import Inline
 from alloop.records import Annotation, Task
@@ -189,6 +190,60 @@ class Scribbler(First):
         return Picks(np.arange(n), np.zeros(n))
 
 
+class ByPlace(First):
+    """Scores the place in the pool."""
+
+    def __call__(self, pool, n, rng):
+        return Picks(np.arange(n), np.sort(pool.probs[:n, 0])[::-1])
+
+
+class AfterTheStart(First):
+    """Needs labels that are not there yet."""
+
+    needs = ("embeddings", "labelled.embeddings")
+
+    def __call__(self, pool, n, rng):
+        far = pool.embeddings[:, 0] - pool.labelled.embeddings[0, 0]
+        return Picks(np.argsort(-far)[:n], np.sort(far)[::-1][:n])
+
+
+class AllSure(First):
+    """Takes the logarithm of 0."""
+
+    def __call__(self, pool, n, rng):
+        with np.errstate(divide="ignore"):
+            surprise = -np.log(pool.probs[:, 0])
+        index = np.argsort(-surprise)[:n]
+        return Picks(index, surprise[index])
+
+
+class Refusing(First):
+    """Refuses everything."""
+
+    def __call__(self, pool, n, rng):
+        raise ConfigError("no", "take another")
+
+
+class Unhelpful(First):
+    """Refuses several labels without saying what to take instead."""
+
+    def __call__(self, pool, n, rng):
+        if pool.kind == "multi":
+            raise ConfigError("one label only")
+        return super().__call__(pool, n, rng)
+
+
+class SingleOnly(First):
+    """Refuses several labels, as it may."""
+
+    kinds = ("single",)
+
+    def __call__(self, pool, n, rng):
+        if pool.kind == "multi":
+            raise ConfigError("one label only", 'strategy = "margin"')
+        return super().__call__(pool, n, rng)
+
+
 class Unknown(First):
     """Needs what no pool has."""
 
@@ -199,6 +254,15 @@ class Obliging(First):
     """Is for tasks of several labels, and picks from any."""
 
     kinds = ("multi",)
+
+
+class Relative(First):
+    """Says to score each text, and scores places in the batch."""
+
+    scores_each = True
+
+    def __call__(self, pool, n, rng):
+        return Picks(rng.permutation(len(pool))[:n], 1 - np.arange(n) / n)
 
 
 @pytest.mark.parametrize(
@@ -212,13 +276,27 @@ class Obliging(First):
         (OwnRandomness, "other picks"),
         (Scribbler, "writes to the pool"),
         (Unknown, "horoscope"),
-        (Obliging, "not among its kinds"),
+        (Obliging, r"its kinds are \['multi'\]"),
+        (Relative, "larger batch"),
+        (ByPlace, "another order"),
+        (AllSure, "not all finite"),
+        (Refusing, "every kind"),
+        (Unhelpful, "without a hint"),
     ],
 )
 def test_a_broken_strategy_is_noticed(toy, complaint):
     check_strategy(First())
     with pytest.raises(ContractError, match=complaint):
         check_strategy(toy())
+
+
+def test_a_strategy_that_needs_embeddings_alone_works_without_any_label():
+    with pytest.raises(TypeError):
+        check_strategy(AfterTheStart())
+
+
+def test_a_strategy_may_refuse_a_kind_of_task_with_a_hint():
+    check_strategy(SingleOnly())
 
 
 @dataclass(frozen=True)

@@ -295,6 +295,24 @@ def test_a_strategy_that_asks_is_given_what_the_model_says_of_the_labelled_texts
     assert {pick.strategy for n in (1, 2) for pick in project.store.picks(n)} == {"coreset", "random"}
 
 
+@pytest.mark.parametrize("name", ["typiclust", "probcover", "herding", "dropquery"])
+def test_a_strategy_on_embeddings_alone_starts_cold_and_goes_on(name: str, make_project: MakeProject) -> None:
+    project = make_project(strategy=name, cold_start=name)
+    rounds(project, 3)
+    assert {len(project.store.picks(n)) for n in (1, 2, 3)} == {8}
+
+
+@pytest.mark.parametrize("name", ["badge", "cluster-margin", "falcun"])
+def test_a_strategy_on_probabilities_picks_in_the_loop_and_is_no_cold_start(
+    name: str, make_project: MakeProject
+) -> None:
+    project = make_project(strategy=name)
+    rounds(project, 2)
+    assert {pick.strategy for pick in project.store.picks(2)} >= {name}
+    with pytest.raises(ConfigError, match="only a trained model has"):
+        run_round(make_project("cold", cold_start=name))
+
+
 def test_a_strategy_that_does_not_ask_has_no_labelled_texts_predicted(make_project: MakeProject) -> None:
     project = make_project()
     rounds(project, 2)

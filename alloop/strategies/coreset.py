@@ -29,13 +29,14 @@ class Coreset:
         for part in parts(len(x), len(seen)):
             if len(seen):
                 nearest[part] = squared_distances(x[part], seen).min(1)
+        length = (x**2).sum(1)  # (N,) 1, but for a text without a word
         index = np.empty(n, np.int64)
         score = np.empty(n)
         for turn in range(n):
             first = turn == 0 and not len(seen)
             row = int(squared_distances(x, x.mean(0, keepdims=True)).argmin() if first else nearest.argmax())
             index[turn], score[turn] = row, nearest[row]
-            np.minimum(nearest, squared_distances(x, x[row : row + 1])[:, 0], out=nearest)
+            np.minimum(nearest, np.maximum(length + length[row] - 2 * (x @ x[row]), 0), out=nearest)
             nearest[index[: turn + 1]] = -1  # none twice, not even where all that is left lies on a centre
         return Picks(index, np.sqrt(score))
 

@@ -5,9 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from alloop.errors import ModelError
 from alloop.strategies import Picks, Pool
-from alloop.strategies._geometry import labelled_unit_rows, unit_rows
+from alloop.strategies._geometry import labelled_unit_rows, squared_distances, unit_rows
 
 OF_EACH = 10  # texts without a label that one with a label is told from, so that the rest of a large pool costs nothing
 STRENGTH = 10.0  # scikit-learn's C, on vectors of length 1
@@ -20,7 +19,8 @@ class Discriminative:
     The score is the chance, with even odds before, that the text is one without a label, by a classifier of embeddings
     that learns to tell. It learns anew after each of `turns` parts of the batch, whose texts then count as labelled; a
     score above those of an earlier part is cut to theirs. The classifier is logistic regression instead of the paper's
-    small network. Labels play no part: one per text or several are the same to it.
+    small network. Without labelled texts the first pick is the one nearest to the mean, with a score of 1. The labels
+    play no part: one per text or several are the same to it.
     """
 
     turns: int = 10
@@ -33,14 +33,16 @@ class Discriminative:
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         x, seen = unit_rows(pool), labelled_unit_rows(pool)
-        if not len(seen):
-            raise ModelError("there are no labelled texts to tell from", 'set round.cold_start = "kmeans"')
         index: np.ndarray = np.zeros(0, np.int64)
         score: np.ndarray = np.zeros(0)
-        for part in np.array_split(np.arange(n), min(self.turns, n)):
+        if not len(seen):
+            index = squared_distances(x, x.mean(0, keepdims=True)).argmin(0)
+            score = np.ones(1)
+        while len(index) < n:
             rest = np.setdiff1d(np.arange(len(x)), index)
             chance = _chance_of_no_label(x[rest], np.concatenate([seen, x[index]]), rng)
-            best_first = np.lexsort((rng.permutation(len(rest)), -chance))[: len(part)]
+            part = min(n - len(index), -(-n // self.turns))
+            best_first = np.lexsort((rng.permutation(len(rest)), -chance))[:part]
             index = np.append(index, rest[best_first])
             score = np.append(score, chance[best_first])
         return Picks(index, np.minimum.accumulate(score))

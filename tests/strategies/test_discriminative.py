@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from alloop.errors import ModelError
 from alloop.strategies import Labelled, Picks, Pool, strategies
 
 
@@ -38,7 +37,8 @@ def test_after_each_turn_what_was_picked_counts_as_labelled():
     assert (np.diff(pick(x, seen, 3).score) <= 0).all()
 
 
-def test_without_labels_there_is_nothing_to_tell_from():
-    with pytest.raises(ModelError, match="no labelled texts") as caught:
-        pick([[1, 0]], np.zeros((0, 2)), 1)
-    assert "kmeans" in caught.value.hint
+def test_without_labels_it_starts_in_the_middle_and_tells_from_that():
+    picks = pick([[1, 0], [0.7, 0.7], [0, 1]], np.zeros((0, 2)), 3)
+    assert picks.index[0] == 1
+    assert sorted(picks.index.tolist()) == [0, 1, 2]
+    assert picks.score[0] == 1

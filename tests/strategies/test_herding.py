@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from alloop.checks import check_strategy
 from alloop.errors import ConfigError, ModelError
 from alloop.strategies import Labelled, Picks, Pool, strategies
 
@@ -94,3 +95,7 @@ def test_weights_need_probabilities_and_are_spelled_right():
         pick([[1, 0], [0, 1]], 1, weight="uncertainty")
     with pytest.raises(ConfigError, match="weight"):
         strategies.build("herding", weight="margin")
+
+
+def test_weighted_herding_keeps_the_contract_too():
+    check_strategy(strategies.build("herding", weight="uncertainty"))
