@@ -18,11 +18,13 @@ Measure = Literal["kl", "max-kl", "vote-entropy", "consensus-entropy"]
 class Committee:
     """The texts on which models trained on the same labels disagree most (query by committee, Seung et al. 1992).
 
+    Scores are in nats, for a multi-label task the mean over the labels. The members differ in their seeds, or learn
+    from resamples of the labels where no seed matters.
+
     measure: "kl", the mean divergence of a member from the mean of all (McCallum & Nigam 1998); "max-kl", that of the
     farthest member; "vote-entropy", of the members' most likely labels (Dagan & Engelson 1995), where many texts tie;
-    "consensus-entropy", of the mean, which also picks texts that all members find doubtful. In nats, and for a
-    multi-label task the mean over the labels. All but "kl" are modAL's. members: how many models are trained, each at
-    the cost of one; they differ in their seeds, or in a resample of the labels where no seed matters.
+    "consensus-entropy", of the mean, which also picks texts that all members find doubtful. All but "kl" are modAL's.
+    members: how many models are trained, each at the cost of one.
     """
 
     measure: Measure = "kl"

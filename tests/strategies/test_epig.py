@@ -56,7 +56,7 @@ def test_a_sample_of_targets_stands_for_the_pool_and_parts_give_what_the_whole_g
     assert np.corrcoef(some, by_text(pick(samples, 200, targets=200)))[0, 1] > 0.9
     monkeypatch.setattr("alloop.strategies.epig.CELLS", 1000)
     monkeypatch.setattr("alloop.strategies._uncertainty.CHUNK", 100)
-    assert by_text(pick(samples, 200, targets=50)) == pytest.approx(some, abs=1e-12)
+    assert by_text(pick(samples, 200, targets=50)) == pytest.approx(some, abs=1e-7)
 
 
 def test_without_samples_it_is_refused():
