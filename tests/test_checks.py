@@ -290,7 +290,7 @@ def test_a_broken_strategy_is_noticed(toy, complaint):
         check_strategy(toy())
 
 
-def test_a_strategy_that_needs_embeddings_alone_works_without_any_label():
+def test_a_strategy_on_embeddings_that_cannot_do_without_labels_is_noticed():
     with pytest.raises(TypeError):
         check_strategy(AfterTheStart())
 

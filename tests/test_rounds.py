@@ -295,6 +295,28 @@ def test_a_strategy_that_asks_is_given_what_the_model_says_of_the_labelled_texts
     assert {pick.strategy for n in (1, 2) for pick in project.store.picks(n)} == {"coreset", "random"}
 
 
+def test_the_probabilities_of_the_labelled_texts_come_with_their_labels(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alloop.strategies import Picks, Pool
+    from alloop.strategies.coreset import Coreset
+
+    seen: list[Pool] = []
+
+    def first(self: Coreset, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
+        seen.append(pool)
+        return Picks(np.arange(n), np.zeros(n))
+
+    monkeypatch.setattr(Coreset, "needs", ("embeddings", "labelled.embeddings", "labelled.probs"))
+    monkeypatch.setattr(Coreset, "__call__", first)
+    rounds(make_project(strategy="coreset"), 2)
+    labelled = seen[0].labelled
+    assert labelled is not None
+    assert labelled.probs is not None
+    assert np.shape(labelled.embeddings)[0] == len(labelled.ids) == 8
+    assert (labelled.probs.argmax(1) == labelled.y.argmax(1)).mean() >= 0.75  # the model was trained on them
+
+
 @pytest.mark.parametrize("name", ["typiclust", "probcover", "herding", "dropquery"])
 def test_a_strategy_on_embeddings_alone_starts_cold_and_goes_on(name: str, make_project: MakeProject) -> None:
     project = make_project(strategy=name, cold_start=name)

@@ -18,8 +18,8 @@ MEASURED = 4_096  # texts of a cluster, at most, of which the typicality is foun
 class TypiClust:
     """From the largest clusters without a label the text nearest to its 20 neighbours (Hacohen et al. 2022).
 
-    k-means makes as many clusters as there will be labels, 500 at most, of the unit-length embeddings of the pool and
-    the labelled texts, in mini-batches above 10,000. Each pick comes from the cluster with the fewest labelled or
+    There are as many clusters as there will be labels, 500 at most, by k-means on the unit-length embeddings of pool
+    and labelled texts, in mini-batches above 10,000. Each pick comes from the cluster with the fewest labelled or
     picked texts, the largest of them, clusters of 5 and fewer last: the text with the highest typicality, one over the
     mean distance to its neighbours in the cluster, of 4,096 random ones where it is larger. The score is the cluster's
     share of all texts less its labelled and picked ones, lower still for the small clusters. It also serves as a cold
