@@ -54,7 +54,8 @@ def check_strategy(strategy: Strategy) -> None:
     Tried on single- and multi-label pools: of one text, of equal texts, with twins, asked for as a whole, with
     probabilities of exactly 0 and 1, with one label seen; without any label where it needs embeddings alone. A strategy
     that draws nothing from `rng` picks the same texts in whatever order they come. One that has no meaning for a kind
-    of task raises ConfigError with a hint.
+    of task says so in `kinds`, and raises ConfigError with a hint. One that `scores_each` text scores it the same
+    whatever else is in the batch.
     """
     check_plugin(strategy)
     known = {field.name for field in dataclasses.fields(Pool)} | {"labelled.embeddings", "labelled.probs"}
@@ -62,6 +63,8 @@ def check_strategy(strategy: Strategy) -> None:
     _hold(set(strategy.needs) <= known, f"needs {set(strategy.needs) - known}, which no pool has")
     kinds = [kind for kind in KINDS if not _refuses(strategy, kind)]
     _hold(bool(kinds), "it refuses every kind of task")
+    said = list(getattr(strategy, "kinds", KINDS))
+    _hold(kinds == said, f"it picks from tasks of the kinds {kinds}, and its kinds are {said}")
     for kind in kinds:
         for special in ("", "equal texts"):
             for size, n in ((1, 1), (40, 1), (40, 7), (40, 40)):
@@ -72,6 +75,8 @@ def check_strategy(strategy: Strategy) -> None:
             _check_picks(strategy, _pool(kind, 40, strategy.needs, "no label"), 7)
             _check_picks(strategy, dataclasses.replace(_pool(kind, 40, strategy.needs), labelled=None), 7)
         _check_order(strategy, _pool(kind, 40, strategy.needs), 7)
+        if getattr(strategy, "scores_each", False):
+            _check_scores(strategy, _pool(kind, 40, strategy.needs), 7)
 
 
 def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
@@ -282,6 +287,12 @@ def _check_order(strategy: Strategy, pool: Pool, n: int) -> None:
     if len(np.unique(picks.score)) == n:  # of texts with equal scores any may come first
         same &= np.array_equal(picks.index, order[again.index])
     _hold(same, f"the texts in another order gave other picks: {picks.index}, then {order[again.index]}")
+
+
+def _check_scores(strategy: Strategy, pool: Pool, n: int) -> None:
+    few = strategy(pool, n, np.random.default_rng(5)).score
+    every = strategy(pool, len(pool), np.random.default_rng(5)).score
+    _hold(np.allclose(few, every[:n]), f"it scores each text, and a larger batch has other scores: {few}, {every[:n]}")
 
 
 def _draw_from_global_randomness() -> None:

@@ -15,6 +15,7 @@ from alloop.errors import ConfigError, did_you_mean
 from alloop.records import Kind
 
 CONFIG_VERSION = 1
+BatchMode = Literal["top", "power", "softmax", "soft-rank"]
 
 
 class Section(BaseModel):
@@ -87,6 +88,8 @@ class Round(Section):
     strategy: str = "margin"
     cold_start: str = "kmeans"
     batch: int = Field(25, ge=1)
+    batch_mode: BatchMode = "top"
+    batch_beta: float = Field(1.0, ge=0, allow_inf_nan=False)
     random_share: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
     wait_for: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     low_water: int | None = Field(None, ge=0)

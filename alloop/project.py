@@ -20,8 +20,10 @@ from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
 from alloop.registry import Registry
 from alloop.store import Store, now
-from alloop.strategies import strategies
+from alloop.strategies import needed_of_pool, refuse_other_kinds, strategies
+from alloop.strategies._stochastic import refuse_mode
 from alloop.tuning import tuners
+from alloop.tuning._directory import refuse_needs
 from alloop.work import TunerSpec
 
 CONFIG = "alloop.toml"
@@ -212,7 +214,8 @@ def annotator_options(config: Config) -> dict[str, Any]:
 
 
 def check_plugins(config: Config, path: Path | None = None) -> None:
-    """Build every plug-in the config names. Raises ConfigError for one that does not exist or has a wrong option.
+    """Build every plug-in the config names. Raises ConfigError for one that does not exist, has a wrong option, or
+    picks by what the tuner cannot give or for another kind of task.
 
     The message names the line where the key stands, if `path` is the file that the config was read from.
     """
@@ -239,6 +242,7 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
                 f"[options.{name}] belongs to no plug-in this config uses; it uses: {', '.join(sorted(used))}",
                 f"did you mean {near!r}?" if near else "remove the table",
             )
+    built: dict[str, Any] = {}
     for key, registry, name in chosen:
         try:
             options = config.options_of(name)
@@ -246,7 +250,12 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
                 options = dict(tuner_spec(config).options)
             elif registry is annotators:
                 options = annotator_options(config)
-            registry.build(name, **options)
+            built[key] = registry.build(name, **options)
+            if registry is strategies:
+                refuse_other_kinds(name, built[key], config.task.kind)
+                refuse_needs(config.model.tuner, needed_of_pool(built[key].needs), built["model.tuner"].gives)
+            if key == "round.strategy":
+                refuse_mode(name, built[key], config.round.batch_mode)
         except ConfigError as error:
             at = f"options.{name}" if name in config.options else key
             raise _misplaced(path, at, f"{at}: {error.message}", error.hint) from None

@@ -76,6 +76,7 @@ def project_toml(
     strategy: str = "margin",
     cold_start: str = "kmeans",
     batch: int = 8,
+    batch_mode: str = "top",
     annotate: str = "simulated",
     more: str = "",
 ) -> str:
@@ -91,6 +92,7 @@ tuner = "{tuner}"
 strategy = "{strategy}"
 cold_start = "{cold_start}"
 batch = {batch}
+batch_mode = "{batch_mode}"
 [annotate]
 with = "{annotate}"
 {more}

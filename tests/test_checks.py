@@ -236,6 +236,8 @@ class Unhelpful(First):
 class SingleOnly(First):
     """Refuses several labels, as it may."""
 
+    kinds = ("single",)
+
     def __call__(self, pool, n, rng):
         if pool.kind == "multi":
             raise ConfigError("one label only", 'strategy = "margin"')
@@ -246,6 +248,21 @@ class Unknown(First):
     """Needs what no pool has."""
 
     needs = ("horoscope",)
+
+
+class Obliging(First):
+    """Is for tasks of several labels, and picks from any."""
+
+    kinds = ("multi",)
+
+
+class Relative(First):
+    """Says to score each text, and scores places in the batch."""
+
+    scores_each = True
+
+    def __call__(self, pool, n, rng):
+        return Picks(rng.permutation(len(pool))[:n], 1 - np.arange(n) / n)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +276,8 @@ class Unknown(First):
         (OwnRandomness, "other picks"),
         (Scribbler, "writes to the pool"),
         (Unknown, "horoscope"),
+        (Obliging, r"its kinds are \['multi'\]"),
+        (Relative, "larger batch"),
         (ByPlace, "another order"),
         (AllSure, "not all finite"),
         (Refusing, "every kind"),

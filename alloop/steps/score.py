@@ -61,8 +61,12 @@ def do(context: Context) -> dict[str, Any]:
 
 def strategy_name(context: Context) -> str:
     """The strategy that picks in this round."""
-    cold = "directory" not in context.results.get("train", {})
-    return context.config.round.cold_start if cold else context.config.round.strategy
+    return context.config.round.cold_start if is_cold(context) else context.config.round.strategy
+
+
+def is_cold(context: Context) -> bool:
+    """Whether there is no model yet."""
+    return "directory" not in context.results.get("train", {})
 
 
 def labelled_ids(context: Context) -> list[str]:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from alloop.config import BatchMode
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids
-from alloop.steps.score import LABELLED, candidates, strategy_name
+from alloop.steps.score import LABELLED, candidates, is_cold, strategy_name
 from alloop.store import PickRow
 from alloop.strategies import Labelled, Pool, strategies
+from alloop.strategies._stochastic import draw_batch
 from alloop.work import load_predictions
 
 
@@ -92,8 +94,10 @@ def _picked(context: Context, pool: Pool, n: int, of: int, rng: np.random.Genera
     """The strategy's n picks; `of` is how many texts could have been among the candidates."""
     if n == 0:
         return []
-    name = strategy_name(context)
-    picks = strategies.build(name, **context.config.options_of(name))(pool, n, rng)
+    name, settings = strategy_name(context), context.config.round
+    mode: BatchMode = "top" if is_cold(context) else settings.batch_mode
+    strategy = strategies.build(name, **context.config.options_of(name))
+    picks = draw_batch(strategy, pool, n, rng, mode, settings.batch_beta)
     # every text is equally likely to be picked by `random`, so its picks can be judged like the other random ones
     probability = n / of if name == "random" else None
     return [

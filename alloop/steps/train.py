@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alloop.config import restore
+from alloop.config import Config, restore
 from alloop.files import publish
 from alloop.project import tuner_spec
 from alloop.records import Example
@@ -14,11 +14,14 @@ from alloop.steps.augment import variants_wanted
 from alloop.steps.context import Context, published, read_json
 from alloop.steps.pull import seen_labels
 from alloop.store import Resolved
+from alloop.strategies import strategies
 from alloop.tuning import FitJob
 from alloop.work import write_fit
 
 HELD_BACK_SHARE = 0.1
 HELD_BACK_FROM = 400  # below this many labels a tenth of them is too noisy a judge to be worth its loss
+
+COMMITTEE = 5  # models of a committee whose strategy does not say how many
 
 
 def do(context: Context) -> dict[str, Any]:
@@ -64,7 +67,15 @@ def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
         descriptions={label.name: label.description for label in config.task.labels if label.description},
         seed=context.seed("train"),
         init=_previous_model(context) if config.model.warm_start else None,
+        members=_members(config),
     )
+
+
+def _members(config: Config) -> int:
+    """How many models the strategy compares: its option `members`, 1 where it compares none."""
+    name = config.round.strategy
+    strategy = strategies.build(name, **config.options_of(name))
+    return int(getattr(strategy, "members", COMMITTEE)) if "members" in strategy.needs else 1
 
 
 def held_back(resolved: Sequence[Resolved]) -> set[str]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from alloop.errors import ConfigError
 from alloop.records import Kind
 from alloop.registry import Registry
 
@@ -54,7 +55,10 @@ class Strategy(Protocol):
 
     `needs` names the fields of Pool it reads, and "labelled.embeddings" or "labelled.probs" where it reads those of the
     texts that have labels too: they are predicted only for a strategy that asks. Mostly a class variable; a property
-    where it depends on an option.
+    where it depends on an option. One that needs `members` may have an option of that name: how many models are
+    trained for it. One that is not for every kind of task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and
+    calls `refuse_other_kinds` first. One that scores each text whatever else is in the batch may say so in a class
+    variable `scores_each: ClassVar[bool] = True`: then batches can be drawn by its scores (`round.batch_mode`).
     """
 
     @property
@@ -63,6 +67,17 @@ class Strategy(Protocol):
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         """The n best texts, 1 <= n <= N; equal for equal arguments and an equal state of `rng`."""
         ...
+
+
+def refuse_other_kinds(name: str, strategy: Strategy, kind: Kind) -> None:
+    """Raise ConfigError for a kind of task that the strategy is not for."""
+    kinds = getattr(strategy, "kinds", ("single", "multi"))
+    if kind not in kinds:
+        words = {"single": "one label per text", "multi": "several labels per text"}
+        raise ConfigError(
+            f"the strategy {name!r} is for tasks of {words[kinds[0]]}, and this one has {words[kind]}",
+            'set round.strategy = "margin"',
+        )
 
 
 def needed_of_pool(needs: Sequence[str]) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ modAL measures classifiers; `Said` is the classifier that has already answered. 
 learners answer an unfitted model with plausible zeros.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from alloop.errors import ModelError
+from alloop.records import Kind
 from alloop.strategies import Picks, Pool
 
+Opinions = Literal["probs", "samples", "members"]
 CHUNK = 65_536  # rows at a time: modAL copies what it measures, and probs may be memory-mapped and larger than memory
 
 
@@ -21,39 +24,59 @@ class Said:
         return probs
 
 
-def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def scores(pool: Pool, measure: Callable[[np.ndarray], np.ndarray], of: Opinions = "probs") -> np.ndarray:
     """score (N,): `measure` of the probs (M, C) of M texts at a time, in single precision at least.
 
-    Half-precision probs would tie where the ranking is decided. Raises ModelError for probs that are no numbers.
+    With `of`, of the samples (T, M, C) or the members (E, M, C). Half-precision probs would tie where the ranking is
+    decided. Raises ModelError for probs that are no numbers.
     """
+    said = _given(pool, of)
     found = np.empty(len(pool), np.float64)
-    for start, probs in _chunks(pool):
-        found[start : start + CHUNK] = measure(probs)
+    size = max(1, CHUNK // (len(said) if said.ndim == 3 else 1))
+    for start in range(0, len(pool), size):
+        found[start : start + size] = measure(numbers(said[..., start : start + size, :], pool.ids[start:]))
     return found
 
 
 def checked_probs(pool: Pool) -> np.ndarray:
     """A copy of probs (N, C) in single precision. Raises ModelError as `scores` does."""
-    return np.concatenate([probs.astype(np.float32) for _, probs in _chunks(pool)])
+    return np.array(numbers(_given(pool, "probs"), pool.ids), np.float32)
 
 
-def _chunks(pool: Pool) -> Iterator[tuple[int, np.ndarray]]:
-    """The first row and the probs (M, C) of M texts at a time."""
-    if pool.probs is None:
+def _given(pool: Pool, of: Opinions) -> np.ndarray:
+    said: np.ndarray | None = getattr(pool, of)
+    if said is None:
         raise ModelError(
-            "there are no probabilities to pick by", "label some texts of two labels, then run: alloop round"
+            f"there are no {'probabilities' if of == 'probs' else of} to pick by",
+            "label some texts of two labels, then run: alloop round",
         )
-    for start in range(0, len(pool), CHUNK):
-        probs = np.asarray(pool.probs[start : start + CHUNK])  # (M, C)
-        probs = probs.astype(np.promote_types(probs.dtype, np.float32), copy=False)
-        bad = ~np.isfinite(probs).all(1)
-        if bad.any():
-            first = start + int(bad.argmax())
-            raise ModelError(
-                f"the model's probabilities of the text {pool.ids[first]} are not all numbers: {pool.probs[first]}",
-                "training diverged: lower the tuner's learning rate, then run: alloop round",
-            )
-        yield start, probs
+    return said
+
+
+def numbers(said: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """probs (..., M, C) in single precision at least. Raises ModelError, with the text's id, for what is no number."""
+    probs = np.asarray(said)
+    probs = probs.astype(np.promote_types(probs.dtype, np.float32), copy=False)
+    bad = ~np.isfinite(probs).all(-1).reshape(-1, probs.shape[-2]).all(0)  # (M,)
+    if bad.any():
+        first = int(bad.argmax())
+        raise ModelError(
+            f"the model's probabilities of the text {ids[first]} are not all numbers: {said[..., first, :]}",
+            "training diverged: lower the tuner's learning rate, then run: alloop round",
+        )
+    return probs
+
+
+def choices(probs: np.ndarray, kind: Kind) -> np.ndarray:
+    """probs (..., C) as a choice between C labels (..., 1, C), or if "multi" as C between yes and no (..., C, 2)."""
+    return np.stack([probs, 1 - probs], -1) if kind == "multi" else probs[..., None, :]
+
+
+def entropy(probs: np.ndarray, kind: Kind) -> np.ndarray:
+    """Entropy (...) in nats of probs (..., C); for a multi-label task the mean over the labels."""
+    from scipy.special import entr
+
+    return np.asarray(entr(choices(probs, kind)).sum(-1).mean(-1))
 
 
 def best(score: np.ndarray, n: int, rng: np.random.Generator) -> Picks:

@@ -18,12 +18,18 @@ class Entropy:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
+    scores_each: ClassVar[bool] = True
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
-        return best(scores(pool, _mean_of_labels if pool.kind == "multi" else _entropy), n, rng)
+        return best(entropies(pool), n, rng)
 
 
 plugin = Entropy
+
+
+def entropies(pool: Pool) -> np.ndarray:
+    """The score (N,) of every text."""
+    return scores(pool, _mean_of_labels if pool.kind == "multi" else _entropy)
 
 
 def _entropy(probs: np.ndarray) -> np.ndarray:

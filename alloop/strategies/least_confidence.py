@@ -19,12 +19,18 @@ class LeastConfidence:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
+    scores_each: ClassVar[bool] = True
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
-        return best(scores(pool, _doubt if pool.kind == "multi" else _uncertainty), n, rng)
+        return best(doubts(pool), n, rng)
 
 
 plugin = LeastConfidence
+
+
+def doubts(pool: Pool) -> np.ndarray:
+    """The score (N,) of every text."""
+    return scores(pool, _doubt if pool.kind == "multi" else _uncertainty)
 
 
 def _uncertainty(probs: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ tuners.build("lora", base="minilm").predict(out, texts, ("probs",), seed=0).prob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -88,11 +88,12 @@ Search = Mapping[str | tuple[str, ...], Range | Choice]
 class Tuner(Protocol):
     """A fine-tuning method. A tuner with a pretrained base has the options `base` and `max_tokens`.
 
-    `gives` says which fields of Predictions it can fill. A tuner with a class variable `search: Search` can be tuned by
-    `alloop tune`.
+    `gives` says which fields of Predictions it can fill, with its options. A tuner with a class variable
+    `search: Search` can be tuned by `alloop tune`.
     """
 
-    gives: ClassVar[tuple[str, ...]]
+    @property
+    def gives(self) -> tuple[str, ...]: ...
 
     def fit(self, job: FitJob, out: Path) -> dict[str, float]:
         """Write a model into the existing, empty directory `out`; return measurements such as `train_loss`.

@@ -27,7 +27,10 @@ class FineTuner(Schedule, ABC):
     max_tokens: int = 128
 
     name: ClassVar[str]
-    gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        return ("probs", "logits", "embeddings", "members")
 
     @abstractmethod
     def adapt(self, base: Base) -> Any:
@@ -104,14 +107,20 @@ class FineTuner(Schedule, ABC):
         return {**measured, "trainable_parameters": float(trainable)}
 
     def _predict_one(self, base: Base, model: Path, texts: Sequence[str]) -> Predictions:
-        from alloop.tuning._encoding import embed_texts
-
         about, files = self._read(model, base)
         network = _network(self, model.resolve(), about["files"]["adapter.safetensors"])
+        return self._said_by(network, base, about, files, texts)
+
+    def _said_by(
+        self, network: Any, base: Base, about: dict[str, Any], files: dict[str, Any], texts: Sequence[str]
+    ) -> Predictions:
+        """Predictions by a tuned network and the head of a model."""
+        from alloop.tuning._encoding import embed_texts
+
         vectors = embed_texts(base, network, texts, about["max_tokens"])
         logits = linear_logits(vectors, files["head.safetensors"])
         if not np.isfinite(logits).all():
-            raise ModelError(f"{model} predicts something that is not a number", TRAIN_AGAIN)
+            raise ModelError("the model predicts something that is not a number", TRAIN_AGAIN)
         probs = probabilities(logits, about["kind"])
         return Predictions(probs=probs, logits=logits, embeddings=vectors, labels=tuple(about["labels"]))
 

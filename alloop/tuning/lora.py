@@ -1,12 +1,14 @@
 """LoRA: the base stays as it is, and small matrices beside its own learn the task."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from alloop.errors import ModelError
-from alloop.tuning import Choice, Range, Search
+from alloop.tuning import Choice, Predictions, Range, Search
 from alloop.tuning._finetuning import FineTuner
 
 if TYPE_CHECKING:
@@ -29,12 +31,14 @@ class LoRA(FineTuner):
     alpha: the adapter counts alpha / rank times. dropout: share of the adapter's inputs set to 0 in training.
     learning_rate: the peak, reached after warmup_share of the steps. steps, epochs: at least so many of both.
     batch: examples a step. class_weights: "balanced" makes rare labels count as much as frequent ones, "sqrt" goes half
-    the way. label_smoothing: for single-label tasks with noisy labels.
+    the way. label_smoothing: for single-label tasks with noisy labels. samples: how many models strategies such as
+    "bald" draw from the dropout; each costs as much as a prediction.
     """
 
     rank: int = 16
     alpha: float = 32.0
     dropout: float = 0.0
+    samples: int = 10
 
     name: ClassVar[str] = "lora"
     search: ClassVar[Search] = {
@@ -47,6 +51,13 @@ class LoRA(FineTuner):
         super().__post_init__()
         if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
             raise ValueError("rank and alpha must be above 0, dropout from 0 to 1")
+        if self.samples < 2:
+            raise ValueError("samples must be above 1: they are compared with each other")
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Samples only with dropout: without, they would all be the same."""
+        return (*super().gives, "samples") if self.dropout else super().gives
 
     def adapt(self, base: "Base") -> Any:
         """A copy of the base's network with adapters, in fp32 and alone in requiring a gradient."""
@@ -90,6 +101,37 @@ class LoRA(FineTuner):
                 delta = torch.from_numpy(learnt[key.replace(".lora_A.", ".lora_B.")] @ learnt[key])  # (out, in)
                 module.weight.data += (delta.T if _is_transposed(module) else delta) * (self.alpha / self.rank)
         return network
+
+    def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
+        """As every fine-tuner, and samples (T, N, C) if they are needed; those of a text depend on `seed` alone."""
+        said = super().predict(model, texts, needs, seed)
+        if "samples" not in needs or model is None:
+            return said
+        return replace(said, samples=self._samples(model, texts, seed))
+
+    def _samples(self, model: Path, texts: Sequence[str], seed: int) -> np.ndarray:
+        """Probabilities (T, N, C) of T models drawn from dropout's posterior (Gal & Ghahramani 2016).
+
+        Which inputs of an adapter are set to 0 is drawn once a model, not once a text: one draw is one model, which
+        can be asked how far its answers to two texts go together (Kirsch et al. 2019), and whose adapters
+        can be added to the weights.
+        """
+        from alloop.tuning._bases import load_base
+        from alloop.tuning._encoding import for_scoring
+
+        base, rng = load_base(self.base), np.random.default_rng(seed)
+        about, files = self._read(model, base)
+        shaped, learnt = replace(self, **about["options"]), files["adapter.safetensors"]
+        samples = np.empty((self.samples, len(texts), len(about["labels"])), np.float32)
+        for sample in samples:
+            drawn = dict(learnt)
+            for key in sorted(learnt):
+                if ".lora_A." in key:  # (rank, in)
+                    keep = rng.random(learnt[key].shape[1]) >= self.dropout
+                    drawn[key] = learnt[key] * (keep / (1 - self.dropout)).astype(np.float32)
+            network = for_scoring(shaped.apply(base, drawn))
+            sample[:] = self._said_by(network, base, about, files, texts).probs
+        return samples
 
     def _shape(self) -> dict[str, Any]:
         return {"rank": self.rank, "alpha": self.alpha}

@@ -29,7 +29,7 @@ TARGET_S = {  # at 100,000
 TARGET_MB = 4_000
 
 
-def made_up(size: int, needs: tuple[str, ...]) -> Any:
+def made_up(size: int, needs: tuple[str, ...], kind: Any) -> Any:
     """A pool with what `needs` names: unlike clusters, around which a model is less sure the farther out a text is."""
     from alloop.strategies import Labelled, Pool, needed_of_labelled
 
@@ -51,7 +51,7 @@ def made_up(size: int, needs: tuple[str, ...]) -> Any:
         [f"t1-l{row}" for row in range(LABELLED)], np.eye(LABELS, dtype=np.float32)[label[size:]], **seen
     )
     ids = [f"t1-{row:06}" for row in range(size)]
-    return Pool(ids, ids, labelled=labelled, **given)
+    return Pool(ids, ids, kind, labelled=labelled, **given)
 
 
 def measure(name: str, size: int) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def measure(name: str, size: int) -> dict[str, Any]:
     from alloop.strategies import strategies
 
     strategy = strategies.build(name)
-    pool = made_up(size, tuple(strategy.needs))
+    pool = made_up(size, tuple(strategy.needs), getattr(strategy, "kinds", ("single",))[0])
     before = time.perf_counter()
     picks = strategy(pool, BATCH, np.random.default_rng(1))
     seconds = time.perf_counter() - before

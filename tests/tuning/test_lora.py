@@ -151,3 +151,71 @@ def test_minilm_learns_in_a_few_steps_what_is_rare(tmp_path):
     probs = tuner.predict(tmp_path, ["the box was damaged", "are you open on sunday"], ("probs",), 0).probs
     assert probs.argmax(1).tolist() == [1, 0]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 8_000_000
+
+
+def test_samples_are_draws_around_the_prediction_and_the_same_for_the_same_seed(tiny_bases, job, tmp_path):
+    tuner = build(tiny_bases["bert"], dropout=0.2, samples=30, learning_rate=5e-3)
+    tuner.fit(job(), tmp_path)
+    texts = ["the red apple", "a bus", "the slow pear"]
+    said = tuner.predict(tmp_path, texts, ("probs", "samples"), 3)
+    assert said.samples.shape == (30, 3, 3)
+    assert said.samples.dtype == np.float32
+    assert said.samples.sum(-1) == pytest.approx(np.ones((30, 3)), abs=1e-5)
+    assert said.samples.std(0).max() > 0.005
+    assert said.samples.mean(0) == pytest.approx(said.probs, abs=0.15)
+    again = tuner.predict(tmp_path, texts, ("samples",), 3).samples
+    assert np.array_equal(again, said.samples)
+    assert not np.allclose(tuner.predict(tmp_path, texts, ("samples",), 4).samples, said.samples)
+
+
+def test_each_sample_is_one_model_whatever_it_is_asked_about(tiny_bases, job, tmp_path):
+    tuner = build(tiny_bases["gpt2"], dropout=0.2, samples=3)
+    tuner.fit(job(), tmp_path)
+    together = tuner.predict(tmp_path, ["the red apple", "a bus", "a bus is slow"], ("samples",), 0).samples
+    alone = tuner.predict(tmp_path, ["a bus"], ("samples",), 0).samples
+    assert alone == pytest.approx(together[:, 1:2], abs=0.02)
+
+
+def test_a_sample_without_the_inputs_that_were_dropped_is_what_dropout_says(tiny_bases, job, tmp_path, monkeypatch):
+    """The mask on an adapter's inputs, as peft would multiply them, equals the mask on its weights."""
+    from alloop.tuning import _encoding, _finetuning
+    from alloop.tuning._bases import load_base
+
+    monkeypatch.setattr(_encoding, "has_fast_bfloat16", lambda device: False)
+    tuner, base = (
+        build(tiny_bases["bert"], dropout=0.5, samples=2, learning_rate=5e-3),
+        load_base(str(tiny_bases["bert"])),
+    )
+    tuner.fit(job(), tmp_path)
+    about, files = tuner._read(tmp_path, base)
+    rng, masks = np.random.default_rng(9), {}
+    for key in sorted(files["adapter.safetensors"]):
+        if ".lora_A." in key:
+            masks[key.split(".lora_A.")[0]] = (rng.random(files["adapter.safetensors"][key].shape[1]) >= 0.5) * 2.0
+
+    import torch
+
+    class Mask(torch.nn.Module):
+        def __init__(self, mask):
+            super().__init__()
+            self.mask = torch.from_numpy(mask).float()
+
+        def forward(self, x):
+            return x * self.mask
+
+    with torch.random.fork_rng():
+        adapted = tuner.adapt(base).eval()
+    _finetuning._put(adapted, files["adapter.safetensors"])
+    for name, mask in masks.items():
+        adapted.get_submodule(name).lora_dropout["default"] = Mask(mask)
+    expected = tuner._said_by(adapted, base, about, files, ["the red apple"]).probs
+    found = tuner.predict(tmp_path, ["the red apple"], ("samples",), 9).samples[0]
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_without_dropout_there_is_nothing_to_draw_from(tiny_bases, job, tmp_path):
+    tuner = build(tiny_bases["bert"], steps=2)
+    tuner.fit(job(), tmp_path)
+    with pytest.raises(ConfigError, match="cannot give samples") as caught:
+        tuner.predict(tmp_path, ["a"], ("samples",), 0)
+    assert "[options.lora]" in caught.value.hint

@@ -122,8 +122,8 @@ def test_a_committee_has_members_that_differ(tuner, job, tmp_path):
 
 
 def test_what_a_tuner_cannot_give_is_refused_by_name(tuner, model):
-    with pytest.raises(ConfigError, match="cannot give samples"):
-        tuner.predict(model, ["a"], ("probs", "samples"), 0)
+    with pytest.raises(ConfigError, match="cannot give perplexity"):
+        tuner.predict(model, ["a"], ("probs", "perplexity"), 0)
 
 
 def test_every_file_of_a_model_is_missed_and_every_flipped_bit_noticed(tuner, model, tmp_path):
