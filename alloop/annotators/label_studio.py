@@ -390,9 +390,11 @@ class LabelStudio:
                 _send_predictions(server, project, new[start : start + AT_ONCE])
         if not tasks:
             return set()
-        _show_suggestions(server, project, desk)  # here too: the new batch may have none
         there = _there(server, project, keys, TOUCHED + ",predictions,model_version")
-        return {key for key, copies in there.items() if all(_is_current(copy, desk) for copy in copies)}
+        current = {key for key, copies in there.items() if all(_is_current(copy, desk) for copy in copies)}
+        if current:  # here too: the new batch may have no suggestions
+            _show_suggestions(server, project, desk)
+        return current
 
 
 plugin = LabelStudio

@@ -74,6 +74,15 @@ def undisturbed(scene: Scene) -> Undisturbed:
 # faults in every round of a play: the rounds before it are the dear part
 
 
+LATE = "carries it out late"
+
+
+def without_shown(found: Snapshot) -> Snapshot:
+    """Without what annotators see beside a task: a suggestion that arrives after the round has looked is not noted."""
+    tasks = [{name: value for name, value in row.items() if name != "predicted"} for row in found["tasks"]]
+    return {**found, "tasks": tasks}
+
+
 def check(
     scene: Scene, undisturbed: Undisturbed, faults: Sequence[Mapping[int, str]], kinds: Mapping[str, Fault] = FAULTS
 ) -> list[str]:
@@ -87,6 +96,8 @@ def check(
     child = InAChild() if kinds is KILLS else None
     try:
         found, wrong = scene.play(plans, child)
+        if any(LATE in planned.values() for planned in faults):
+            found, expected = without_shown(found), without_shown(expected)
         wrong += [f"{name} differs" for name in differences(found, expected)]
     except AlloopError as error:
         wrong = [f"it does not go on: {error}"]
