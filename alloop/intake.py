@@ -85,7 +85,7 @@ def create(
     Nothing is left behind when it fails. Raises DataError naming file and row, ConfigError naming the key.
     """
     if (root / DATABASE).exists():
-        raise ConfigError(f"{root} is a project already", f"more texts: alloop add {root} FILE")
+        raise ConfigError(f"{root} is a project already", f"more texts: {command('add', root)} FILE")
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is a file, not a directory", "name another directory")
     has_config = (root / CONFIG).exists()

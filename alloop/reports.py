@@ -33,7 +33,7 @@ def status(project: Project) -> dict[str, Any]:
     """Counts, where the round stands, and in "next" what to type now.
 
     "labelled" and "skipped" are texts, "waiting" is tasks nobody has answered yet, "unread" tasks whose answers the
-    next round will read, "unused" answers that name a removed label. "left" is how many pool texts can still be picked.
+    next round will read, "unused" answers without a label of today. "left" is how many pool texts can still be picked.
     "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
     """
     store, config = project.store, project.config
@@ -157,6 +157,11 @@ def _where(project: Project, config: Config) -> str:
     annotator = project.annotator(config)
     address = annotator.address(project.desk(config)) if isinstance(annotator, HasAddress) else None
     return f"at {address}" if address else f"in {config.annotate.backend}"
+
+
+def is_read_by_rounds_only(project: Project) -> bool:
+    """Whether there may be answers that nobody here knows of, because asking for them takes a network."""
+    return isinstance(project.annotator(project.config), HasAddress) and bool(project.store.task_answers())
 
 
 def command(name: str, root: Path) -> str:
@@ -336,7 +341,7 @@ def status_text(found: Mapping[str, Any]) -> str:
         counts[0] += f" ({labels['labelled_test']:,} of them test texts)"
     counts += [f"{labels['skipped']:,} skipped"] if labels["skipped"] else []
     counts += [f"{labels['unread']:,} new answers"] if labels["unread"] else []
-    counts += [f"{labels['unused']:,} answers name a removed label"] if labels["unused"] else []
+    counts += [f"{labels['unused']:,} answers name no label of alloop.toml"] if labels["unused"] else []
     lines.append(("labels", ", ".join([*counts, f"{labels['waiting']:,} tasks waiting in: {found['annotator']}"])))
     lines.append(("round", _round_words(state)))
     if found["seconds"]:

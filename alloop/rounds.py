@@ -1,6 +1,7 @@
 """The engine: runs the steps of a round in order, each finished once. A killed round goes on where it stopped."""
 
 import platform
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -78,23 +79,24 @@ def _current(project: Project) -> tuple[RoundRow, bool]:
         return row, True
     config = project.config
     check_plugins(config, project.root / CONFIG)  # before the long work, not where they are used
+    config_here = shlex.quote(str(project.root / CONFIG))
     last = project.store.last_round()
     if last is not None and (before := restore(last.config).task.kind) != config.task.kind:
         raise ConfigError(
             f"{project.root / CONFIG}: task.kind is {config.task.kind!r}, the labels so far were given for {before!r}",
-            f"set it back, or make a new project: alloop init NEW --from {project.root / CONFIG}",
+            f"set it back, or make a new project: alloop init NEW --from {config_here}",
         )
     counts = project.store.counts()
     texts = counts["pool"]
     if (config.evaluate.test or config.evaluate.holdout) and not counts["test"]:
         raise ConfigError(
             f"{project.root / CONFIG}: evaluate has test texts, but none were set aside when the project was made",
-            "leave [evaluate] empty, or make a new project: alloop init NEW --from this one",
+            f"leave [evaluate] empty, or make a new project: alloop init NEW --from {config_here}",
         )
     if config.round.batch > texts and last is None:
         raise ConfigError(
             f"round.batch is {config.round.batch}, the pool has {texts} texts",
-            f"lower round.batch, or run: alloop add {project.root} FILE",
+            f"lower round.batch, or run: alloop add {shlex.quote(str(project.root))} FILE",
         )
     with project.store.transaction():
         if row is not None:

@@ -314,7 +314,7 @@ def words(found: Mapping[str, Any], root: Path) -> list[str]:
     if done < found["asked"]:
         said.append(f"Time was up after {done} of {found['asked']} trials; the same command goes on.")
     if not found["changed"]:
-        return [*said, "No trial was better than what is configured: the settings were left as they are."]
+        return [*said, f"No trial had a higher {metric_words(found['metric'])}: the settings were left as they are."]
     said.append(
         f"The best differs by {difference_words(found['difference'])} from what was configured. The best of {done}"
         " trials is partly lucky: expect less of a difference on new texts."

@@ -93,7 +93,7 @@ class LabelStudio:
 
     def push(self, tasks: Sequence[Task], desk: Desk) -> dict[str, str]:
         """Creates the tasks the server does not have, in order, and makes sure each is there once."""
-        server = self.server()
+        server = self.server(desk)
         project = self._project(server, desk)
         form = project.form
         there = _asked(server, project, tasks, desk)
@@ -119,10 +119,15 @@ class LabelStudio:
 
         The cursor holds the newest change seen, by the server's clock, and how many tasks there were.
         """
-        server = self.server()
+        server = self.server(desk)
         found = self._find(server, desk)
         if found is None:
-            return Pulled((), since)
+            if known := _remembered(desk):
+                raise RemoteError(
+                    f"{server.url} has no project of this one; it was made on {known['url']}",
+                    f"set [annotate] url back. {_anew(_memory(desk))}",
+                )
+            return Pulled((), since, gone=desk.open_keys())  # nobody can answer them any more
         project = self._up_to_date(server, found, desk)
         before = json.loads(since) if since else {}
         if before.get("instance") != project.instance:
@@ -143,7 +148,7 @@ class LabelStudio:
 
     def tend(self, waiting: Sequence[Task], desk: Desk) -> Tended:
         """Withdraws untouched tasks, or renews the suggestions that annotators see; never touches an answered one."""
-        server = self.server()
+        server = self.server(desk)
         project = self._project(server, desk)
         there = _there(server, project, [task.key for task in waiting], TOUCHED)
         gone = {task.key for task in waiting if task.key not in there}
@@ -163,7 +168,7 @@ class LabelStudio:
     def examine(self, desk: Desk) -> Iterator[Finding]:
         """Looks at the server, the key and the project there; a look that fails does not end the next ones."""
         try:
-            server = self.server()
+            server = self.server(desk)
             yield _server_finding(server)
         except (ConfigError, RemoteError) as error:
             yield Finding("server", False, error.message, error.hint)
@@ -222,7 +227,7 @@ class LabelStudio:
         """Deletes the tasks about these texts on the server: untouched ones, and with `erase` all of them."""
         if _remembered(desk) is None:
             return
-        server = self.server()
+        server = self.server(desk)
         project = self._project(server, desk)
         keys = [key for key in desk.open_keys() if key.split(":")[1] in text_ids]
         for copies in _there(server, project, keys, TOUCHED).values():
@@ -237,11 +242,11 @@ class LabelStudio:
 
     def connect(self, url: str, desk: Desk) -> Connection:
         """Makes the address of `alloop serve` the one that Label Studio asks for suggestions while people label."""
-        server = self.server()
+        server = self.server(desk)
         project = self._project(server, desk)
         return server.read(lambda c, o: connect(c, project.id, url, o))
 
-    def server(self) -> "Server":
+    def server(self, desk: Desk) -> "Server":
         """The server with our key to it. Raises ConfigError where there is none, RemoteError for a wrong key."""
         key = os.environ.get(KEY, "").strip()
         if self.url is not None:
@@ -250,7 +255,7 @@ class LabelStudio:
                     f"{self.url} needs an API key, and {KEY} is not set",
                     f"copy it from {self.url.rstrip('/')}/user/account, then: export {KEY}=…",
                 )
-            return Server(self.url.rstrip("/"), key, self.timeout_s)
+            return Server(self.url.rstrip("/"), key, self.timeout_s, _memory(desk))
         own = studio.running()
         if own is None:
             raise RemoteError(
@@ -258,7 +263,7 @@ class LabelStudio:
                 "alloop studio up",
                 is_temporary=True,
             )
-        return Server(own.url, own.token, self.timeout_s)
+        return Server(own.url, own.token, self.timeout_s, _memory(desk), is_own=True)
 
     def _find(self, server: "Server", desk: Desk) -> dict[str, Any] | None:
         """The project on the server, None before it was made: its id and instance, and what else is remembered."""
@@ -418,6 +423,10 @@ class RemoteProject:
     form: Form
 
 
+class MissingError(RemoteError):
+    """The server does not have it."""
+
+
 class UnsureError(Exception):
     """A request whose answer was lost: it may have been carried out. `trouble` is what to say if that is the end."""
 
@@ -433,6 +442,8 @@ class Server:
     url: str
     key: str
     timeout_s: float
+    memory: Path
+    is_own: bool = False
 
     def read(self, call: Callable[[Any, Any], T]) -> T:
         """Ask, twice again if need be; also for writes that do no harm when repeated."""
@@ -487,12 +498,22 @@ class Server:
         detail = " ".join(str(body.get("detail", "")).split()) if isinstance(body, dict) else ""
         wrong = body.get("validation_errors") if isinstance(body, dict) else None
         words = (f": {detail}" if detail else "") + (f" ({str(wrong)[:300]})" if wrong else "")
+        if status in (401, 403) and self.is_own:
+            return RemoteError(
+                f"{self.url} refused the key that alloop studio made{words}", "alloop studio down; alloop studio up"
+            )
         if status in (401, 403):
             return RemoteError(
                 f"{self.url} refused the {_kind_of(self.key)} in {KEY}{words}", _where_to_get(self, detail)
             )
         if status == 404:
-            return RemoteError(f"{self.url} does not have what was asked for{words}", GONE)
+            is_known = self.memory.exists()
+            return MissingError(
+                f"{self.url} does not have what was asked for{words}",
+                f"was the project deleted there? What was pulled is kept. {_anew(self.memory)}"
+                if is_known
+                else "are url and project in [annotate] right?",
+            )
         if status == 429:
             return RemoteError(f"{self.url} is asked too often", "wait a minute", is_temporary=True)
         if status < 400:
@@ -518,10 +539,8 @@ class Server:
         )
 
 
-GONE = (
-    "was the project deleted there? What was pulled is kept. To make a new one, and ask the open texts again: "
-    "rm inbox/label-studio.json, without `project` in [annotate]"
-)
+def _anew(memory: Path) -> str:
+    return f"To make a new project there, and ask the open texts again: rm {shlex.quote(str(memory))}"
 
 
 @cache
@@ -619,7 +638,7 @@ def _check_instance(server: Server, project: RemoteProject) -> None:
     """Raises RemoteError where the project's number belongs to another one now."""
     there = _instance(server.read(lambda c, o: c.projects.get(project.id, request_options=o)))
     if there != project.instance:
-        raise RemoteError(f"project {project.id} of {server.url} is not the one that it was", GONE)
+        raise RemoteError(f"project {project.id} of {server.url} is not the one that it was", _anew(server.memory))
 
 
 def _missing(tasks: Sequence[Task], there: Collection[str]) -> list[Task]:
@@ -776,11 +795,8 @@ def _drop_copies(server: Server, project: RemoteProject, keys: Collection[str]) 
 
 
 def _delete(server: Server, task_id: int) -> None:
-    try:
+    with suppress(MissingError):  # somebody was faster
         server.read(lambda c, o: c.tasks.delete(str(task_id), request_options=o))
-    except RemoteError as error:
-        if error.hint != GONE:  # somebody was faster
-            raise
 
 
 def _swept(server: Server, project: RemoteProject, desk: Desk) -> tuple[set[str], int]:

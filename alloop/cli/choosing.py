@@ -73,6 +73,7 @@ def compare(
     show(found) if as_json else print(comparing.as_text(found))
     for words in comparing.words(found):
         say(words)
+    say_next(project)
 
 
 @app.command()
@@ -92,3 +93,4 @@ def tune(
     show(found) if as_json else print(searching.as_text(found))
     for words in searching.words(found, directory):
         say(words)
+    say_next(project)

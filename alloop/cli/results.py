@@ -81,9 +81,11 @@ def export(
     project = open_project(directory)
     if labels is not None:
         say(f"Wrote {outgoing.export_labels(project, labels, overwrite=overwrite)} rows to {labels}.")
+        again = reports.command("round", directory)
         if unread := reports.status(project)["labels"]["unread"]:
-            again = reports.command("round", directory)
             say(f"note: {unread} new answers are not among them; {again} --no-push reads them")
+        elif reports.is_read_by_rounds_only(project):
+            say(f"note: answers since the last round are not among them; {again} --no-push reads them")
     if model is not None:
         say(f"Copied the model to {outgoing.export_model(project, model)}.")
     if whole is not None:

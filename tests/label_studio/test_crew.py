@@ -23,7 +23,7 @@ from tests.test_cli import running, until
 pytestmark = pytest.mark.slow
 
 
-def test_everything_four_people_do_arrives_once_and_nobody_waits(
+def test_everything_four_people_do_arrives_once(
     make_project: Callable[..., Project], studio_server: StudioServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY, studio_server.token)
@@ -68,8 +68,7 @@ def test_everything_four_people_do_arrives_once_and_nobody_waits(
             " (SELECT max(seq) FROM annotations WHERE backend <> 'import' GROUP BY backend, remote_id)"
         ).fetchall()
     assert crew.answered > 40
-    assert differences(there, here) == []
-    assert crew.waits == []
+    assert differences(there, here) == []  # whether anybody waits is a matter of time: tests/bench/crew.py
 
 
 def test_a_watch_outlasts_a_restart_of_the_server(
