@@ -105,7 +105,7 @@ def check(
         f"request {at} of round {number} was never made"
         for number, (plan, seen) in enumerate(zip(plans, scene.seen, strict=False), 1)
         for at in plan
-        if at > len(seen)
+        if at > len(seen) and at == min(plan)  # a second one may fall away: the first has made the round shorter
     ]
     if child is not None and child.deaths != len(where):
         wrong.append(f"{child.deaths} were killed")
