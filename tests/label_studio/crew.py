@@ -1,5 +1,6 @@
 """A crew of annotators who work at once, each in a thread, over the API and through the label stream."""
 
+import json
 import random
 import threading
 import time
@@ -78,8 +79,6 @@ class Crew:
 
 def differences(annotations: Sequence[dict[str, Any]], rows: Sequence[tuple[str, str, str]]) -> list[str]:
     """What is on the server and not in SQLite, or otherwise there; rows are (remote id, state, labels as JSON)."""
-    import json
-
     here: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
     for remote_id, state, labels in rows:
         here.setdefault(remote_id, []).append((state, tuple(json.loads(labels))))

@@ -13,9 +13,10 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_server_answers_to_its_token_also_after_a_restart(studio_server: StudioServer) -> None:
-    assert studio_server.get("/api/projects/")["count"] >= 0
+    made = studio_server.post("/api/projects", {"title": "kept"})["id"]
     studio_server.restart()
     assert studio_server.get("/api/current-user/whoami")["id"] == studio_server.user_id
+    assert studio_server.get(f"/api/projects/{made}")["title"] == "kept"
     studio_server.stop()
 
 
