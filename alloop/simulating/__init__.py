@@ -26,8 +26,8 @@ from alloop.project import DATABASE, Project, check_plugins, tuner_spec
 from alloop.registry import Registry
 from alloop.reports import metric_words
 from alloop.simulating.clock import Clock, duration_words
-from alloop.simulating.results import RANDOM, summarise, write_curves, write_summary
-from alloop.simulating.run import POOL, PROJECTS, RUNS, Run, result_of
+from alloop.simulating.results import summarise, write_curves, write_summary
+from alloop.simulating.run import POOL, PROJECTS, RANDOM, RUNS, Run, result_of
 from alloop.simulating.source import Setup, Source, load, setup
 from alloop.simulating.workers import LOGS, Order, cores, finish_all
 from alloop.strategies import strategies

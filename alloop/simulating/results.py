@@ -17,8 +17,8 @@ from alloop.errors import DataError
 from alloop.files import write_whole
 from alloop.reports import metric_words, with_interval
 from alloop.seeds import rng_for
+from alloop.simulating.run import RANDOM
 
-RANDOM = "random"
 WIDTH = 120
 
 Result = Mapping[str, Any]

@@ -21,6 +21,7 @@ from alloop.rounds import run_round
 POOL = "pool"  # the project whose texts every run copies; it has no rounds
 PROJECTS = "projects"
 RUNS = "runs"
+RANDOM = "random"  # the strategy that others are compared with
 
 
 @dataclass(frozen=True)

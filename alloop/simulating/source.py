@@ -17,7 +17,7 @@ from alloop.files import fingerprint
 from alloop.intake import Intake
 from alloop.project import CONFIG, Project
 from alloop.reports import command
-from alloop.simulating.run import POOL, Run
+from alloop.simulating.run import POOL, RANDOM, Run
 from alloop.steps.pull import usable_votes
 
 TEMPLATE = "template.toml"
@@ -108,13 +108,19 @@ class Setup:
         return replace(self, options={**self.options, "features": options})
 
     def config_of(self, run: Run) -> Config:
-        """A run's config: an ordinary one, with no options but those of its own plug-ins."""
+        """A run's config: an ordinary one, with no options but those of its own plug-ins.
+
+        `random` draws at random from the first text on: it stands for labelling a random sample.
+        """
         shared = self.config
-        used = {run.strategy, run.tuner, shared.round.cold_start, "simulated", *shared.augment.use}
+        cold_start = RANDOM if run.strategy == RANDOM else shared.round.cold_start
+        used = {run.strategy, run.tuner, cold_start, "simulated", *shared.augment.use}
         return shared.model_copy(
             update={
                 "model": shared.model.model_copy(update={"tuner": run.tuner}),
-                "round": shared.round.model_copy(update={"strategy": run.strategy, "seed": run.seed}),
+                "round": shared.round.model_copy(
+                    update={"strategy": run.strategy, "cold_start": cold_start, "seed": run.seed}
+                ),
                 "options": {name: dict(given) for name, given in self.options.items() if name in used},
             }
         )
