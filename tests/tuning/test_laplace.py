@@ -140,7 +140,7 @@ def test_samples_are_models_around_the_prediction_and_the_same_for_the_same_seed
     assert np.array_equal(features.predict(tmp_path, TEXTS, ("samples",), 3).samples, said.samples)
     assert not np.allclose(features.predict(tmp_path, TEXTS, ("samples",), 4).samples, said.samples, atol=0.01)
     alone = features.predict(tmp_path, TEXTS[1:2], ("samples",), 3).samples
-    assert alone == pytest.approx(said.samples[:, 1:2], abs=1e-3), "a sample is a model, whatever it is asked about"
+    assert alone == pytest.approx(said.samples[:, 1:2], abs=0.02), "a sample is a model, whatever it is asked about"
 
 
 def test_a_model_trained_by_an_older_version_predicts_but_has_no_samples(features, job, tmp_path):
