@@ -35,12 +35,12 @@ def fit_posterior(
     """
     probs = probabilities(linear_logits(x, linear), kind).astype(np.float64)  # (M, C)
     factor, trace, contrasts = _label_factor(probs, y, kind, class_weights)
-    told, directions = _eigenvectors(np.sqrt(trace)[:, None] * (x - trace @ x / trace.sum()))
-    prior = 1 / strength
+    mean, prior = trace @ x / trace.sum(), 1 / strength
+    told, directions = _eigenvectors(np.sqrt(trace)[:, None] * (x - mean))
     by_labels = factor[:, None] * told  # (K, min(M, D))
     is_known = (by_labels > NEGLIGIBLE * prior).any(0)
     arrays = {
-        "mean": trace @ x / trace.sum(),
+        "mean": mean,
         "directions": directions[is_known],
         "contrasts": contrasts,
         "spread": (by_labels[:, is_known] + prior) ** -0.5,
@@ -79,9 +79,8 @@ def _label_factor(
         trace = np.maximum(diagonal.sum(1), 1e-12)
         return diagonal.sum(0) / trace.sum(), trace, np.eye(c)[:, learnt]
     learnt = np.flatnonzero(y.any(0))
-    p = probs[:, learnt] / probs[:, learnt].sum(
-        1, keepdims=True
-    )  # the others' logits are constants, no part of the fit
+    p = probs[:, learnt]
+    p /= p.sum(1, keepdims=True)  # as fitted: the logits of the others were added afterwards
     counted = weight[y.argmax(1)][:, None] * p  # (M, seen)
     trace = np.maximum((counted * (1 - p)).sum(1), 1e-12)
     values, vectors = np.linalg.eigh((np.diag(counted.sum(0)) - counted.T @ p) / trace.sum())
