@@ -20,7 +20,7 @@ from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
 from alloop.registry import Registry
 from alloop.store import Store, now
-from alloop.strategies import needed_of_pool, refuse_other_kinds, strategies
+from alloop.strategies import needed_of_pool, refuse_cold_start, refuse_other_kinds, strategies
 from alloop.strategies._stochastic import refuse_mode
 from alloop.tuning import tuners
 from alloop.tuning._directory import refuse_needs
@@ -215,7 +215,7 @@ def annotator_options(config: Config) -> dict[str, Any]:
 
 def check_plugins(config: Config, path: Path | None = None) -> None:
     """Build every plug-in the config names. Raises ConfigError for one that does not exist, has a wrong option, or
-    picks by what the tuner cannot give or for another kind of task.
+    picks by what the tuner cannot give, or for another kind of task, or as a cold start by what only a model says.
 
     The message names the line where the key stands, if `path` is the file that the config was read from.
     """
@@ -253,6 +253,8 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
             built[key] = registry.build(name, **options)
             if registry is strategies:
                 refuse_other_kinds(name, built[key], config.task.kind)
+                if key == "round.cold_start":
+                    refuse_cold_start(name, built[key], config.task.kind)
                 refuse_needs(config.model.tuner, needed_of_pool(built[key].needs), built["model.tuner"].gives)
             if key == "round.strategy":
                 refuse_mode(name, built[key], config.round.batch_mode)

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from alloop.errors import ConfigError
 from alloop.files import publish
 from alloop.project import tuner_spec
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids, write_ids
-from alloop.strategies import needed_of_labelled, needed_of_pool, strategies
+from alloop.strategies import needed_of_labelled, needed_of_pool, refuse_cold_start, strategies
 from alloop.work import load_predictions
 
 LABELLED = "labelled"  # the directory, beside the pool's predictions, of those of the texts that have labels
@@ -25,17 +24,15 @@ def do(context: Context) -> dict[str, Any]:
     if not selectable:
         return {"skipped": "no text is left to pick"}
     name = strategy_name(context)
-    needs = strategies.build(name, **config.options_of(name)).needs
+    strategy = strategies.build(name, **config.options_of(name))
+    needs = strategy.needs
     of_pool, of_labelled = needed_of_pool(needs), needed_of_labelled(needs)
     model = context.published("train")
     if not needs:
         return {"skipped": f"{name} looks at no predictions", "selectable": len(selectable)}
     ids = candidates(context, selectable)
-    if model is None and {*of_pool, *of_labelled} - {"embeddings"}:
-        raise ConfigError(
-            f"round.cold_start = {name!r} needs {', '.join(needs)}, which only a trained model has",
-            'take one that works without: cold_start = "kmeans" or "random"',
-        )
+    if model is None:
+        refuse_cold_start(name, strategy, config.task.kind)  # a round that was begun before it was asked of the config
     known = _known_predictions(context) if of_pool == ("probs",) else {}
     labelled = labelled_ids(context) if of_labelled else []
 

@@ -1,6 +1,6 @@
 """Query strategies: which texts of the pool are most worth labelling next. Scores: higher = more worth labelling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,6 +78,31 @@ def refuse_other_kinds(name: str, strategy: Strategy, kind: Kind) -> None:
             f"the strategy {name!r} is for tasks of {words[kinds[0]]}, and this one has {words[kind]}",
             'set round.strategy = "margin"',
         )
+
+
+def refuse_cold_start(name: str, strategy: Strategy, kind: Kind) -> None:
+    """Raise ConfigError, naming those that can, for a strategy that cannot pick before there is a model."""
+    if needs := _needed_of_model(strategy):
+        raise ConfigError(
+            f"{name!r} cannot pick before there is a model: it needs {', '.join(needs)}",
+            f"set round.cold_start to one that can: {', '.join(one for one in _cold_starts(kind) if one != name)}",
+        )
+
+
+def _needed_of_model(strategy: Strategy) -> list[str]:
+    """What only a trained model says."""
+    return [need for need in strategy.needs if need.removeprefix("labelled.") != "embeddings"]
+
+
+def _cold_starts(kind: Kind) -> Iterator[str]:
+    """The strategies that, with their defaults, can pick before there is a model."""
+    for name in strategies.names():
+        try:
+            strategy = strategies.build(name)
+        except Exception:  # whatever a third party's module raises when it is imported: `alloop doctor` tells of it
+            continue
+        if kind in getattr(strategy, "kinds", (kind,)) and not _needed_of_model(strategy):
+            yield name
 
 
 def needed_of_pool(needs: Sequence[str]) -> tuple[str, ...]:
