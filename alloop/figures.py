@@ -200,6 +200,7 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
     if drawn:
         metric = metric or headline(drawn[0])
         parts.insert(0, _plot(drawn, width, metric))
+        parts += _efficiency_tables(drawn, width)
     for report in drawn:
         if report.get("anchoring"):
             parts.append(
@@ -471,6 +472,70 @@ def _plot(reports: Sequence[Report], width: int, metric: str) -> str:
     drawing = figure.build().string(colorless=True).rstrip()
     figure.clear()
     return "\n".join([*(line.rstrip() for line in drawing.splitlines()), *textwrap.wrap(axis, width)])
+
+
+def _efficiency_tables(reports: Sequence[Report], width: int) -> list[str]:
+    found = [report for report in reports if report.get("efficiency")]
+    if not found:
+        return []
+    said = [report["efficiency"] for report in found]
+    title = "\n".join(textwrap.wrap(efficiency_words(found), width))
+    head = ("project", "area", *against_header(found))
+    rows = [(short(report["project"]), *area_cells(report, len(head) - 1)) for report in found]
+    parts = [f"{title}\n{table('', head, rows, width, words={0, 2})}"] if said[0]["labels"] else [title]
+    targets = [
+        (short(report["project"]), f"{metric_words(one['metric'])} {to['target']:g}", target_words(report, to))
+        for report, one in zip(found, said, strict=True)
+        for to in one["targets"]
+    ]
+    return [*parts, table("labels that reach a target", ("project", "target", "labels"), targets, width, words={0, 1})]
+
+
+def efficiency_words(reports: Sequence[Report]) -> str:
+    """What areas and their intervals are, of reports that have them."""
+    said = [report["efficiency"] for report in reports]
+    if said[0]["labels"] is None:
+        return "No areas under the curves: the projects have no numbers of labels in common."
+    low, high = said[0]["labels"]
+    words = f"Area: mean height of the curve from {low:,g} to {high:,g} labels paid for."
+    if any(one["has_intervals"] for one in said):
+        words += " Intervals (95 %) say what other test texts would change; another run could differ by more."
+    if not all(one["has_intervals"] for one in said):
+        words += " No interval: no test texts, or their predictions are gone."
+    return words
+
+
+def against_header(reports: Sequence[Report]) -> tuple[str, ...]:
+    """A heading for differences from the first project, where there are any."""
+    rivals = [one["project"] for report in reports if (one := report["efficiency"]["against_first"])]
+    return (f"against {short(rivals[0])}",) if rivals else ()
+
+
+def area_cells(report: Report, columns: int) -> list[str]:
+    """The area, and in a second column the difference from the first project's."""
+    found = report["efficiency"]
+    return [with_interval(found["area"]), _against_words(found["against_first"])][:columns]
+
+
+def _against_words(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
+    return f"{found['value']:+.3f}{interval}{'' if found['is_paired'] else ', on other texts'}"
+
+
+def target_words(report: Report, reached: Mapping[str, Any]) -> str:
+    """The labels that reach a target, with their interval."""
+    paid = [point["labels_paid"] for point in report["points"]]
+
+    def shown(labels: float | None) -> str:
+        if labels is None:
+            return f"over {max(paid):,}"
+        return f"≤{labels:,.0f}" if labels <= min(paid) else f"{labels:,.0f}"
+
+    value, low, high = (shown(reached[end]) for end in ("labels", "low", "high"))
+    has_interval = report["efficiency"]["has_intervals"] and not value == low == high
+    return f"{value} ({low} to {high})" if has_interval else value
 
 
 def _rounds_table(report: Report, width: int) -> str:

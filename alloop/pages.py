@@ -14,7 +14,16 @@ from typing import Any
 
 from alloop import plots
 from alloop.errors import DataError
-from alloop.figures import MOST_CONFUSED, measured_on, pays_for_test, short
+from alloop.figures import (
+    MOST_CONFUSED,
+    against_header,
+    area_cells,
+    efficiency_words,
+    measured_on,
+    pays_for_test,
+    short,
+    target_words,
+)
 from alloop.files import write_whole
 from alloop.reports import confused, headline, metric_words, with_interval
 from alloop.simulating.results import (
@@ -53,7 +62,8 @@ def page(reports: Sequence[Report]) -> str:
     figures: dict[str, Any] = {}
     parts = [_cards(reports, drawn)]
     if drawn:
-        parts += [_curve(drawn, figures), _audit(drawn, figures), _rounds(drawn), _labels(drawn, figures)]
+        parts += [_curve(drawn, figures), _efficiency(drawn), _audit(drawn, figures), _rounds(drawn)]
+        parts += [_labels(drawn, figures)]
         parts += [_confusions(drawn, figures), _seconds(drawn, figures)]
     title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     about = "What each label bought: how good the model is after every round of labelling."
@@ -227,6 +237,29 @@ def _keys(drawn: Sequence[Report], with_boxes: bool = False) -> str:
         box = f'<input type="checkbox" data-project="{number}" checked autocomplete="off">' if with_boxes else ""
         keys.append(f"<label>{box}{plots.mark(plots.look(number))}{_name(report['project'])}</label>")
     return f'<div class="keys">{"".join(keys)}</div>'
+
+
+def _efficiency(drawn: Sequence[Report]) -> str:
+    found = [report for report in drawn if report.get("efficiency")]
+    if not found:
+        return ""
+    metric = metric_words(found[0]["efficiency"]["metric"])
+    words = f'<p class="quiet">{escape(efficiency_words(found))}</p>'
+    has_areas = found[0]["efficiency"]["labels"] is not None
+    against = against_header(found) if has_areas else ()
+    targets = [one["target"] for one in found[0]["efficiency"]["targets"]]
+    if not has_areas and not targets:
+        return _box(f"Area under the curve: {metric}", words)
+    heads = ["area", *against][: 2 * has_areas] + [f"labels to {target:g}" for target in targets]
+    rows = []
+    for report in found:
+        cells = area_cells(report, (1 + len(against)) * has_areas)
+        cells += [target_words(report, one) for one in report["efficiency"]["targets"]]
+        rows.append(
+            f'<tr><th class="words">{_name(report["project"])}</th>{"".join(f"<td>{one}</td>" for one in cells)}</tr>'
+        )
+    head = '<th class="words"></th>' + "".join(f"<th>{_name(one)}</th>" for one in heads)
+    return _box(f"Area under the curve: {metric}", f'{words}<div class="named">{_table(head, rows)}</div>')
 
 
 def _audit(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
