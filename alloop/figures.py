@@ -32,7 +32,7 @@ COLOURS = (
 )  # Okabe & Ito 2008: safe for the colour-blind
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (8, 2, 1, 2, 1, 2)))
-RANDOM_LINE = {"color": "#777777", "linestyle": "--", "marker": ""}  # what others are compared with
+RANDOM = "#777777"  # the colour of what others are compared with
 MOST_TOGETHER = 7  # curves that can be told apart in one picture
 PANELS_ACROSS = 4
 LETTERS = ("o", "x", "+", "*", "#", "@")
@@ -124,12 +124,8 @@ def bands_png(curves: Sequence[Mapping[str, Any]], path: Path, metric: str, band
         FigureCanvasAgg(figure)
         ends = [value for one in curves for edge in ("mean", "low", "high") for value in one[edge] or ()]
         limits = value_range(min(ends), max(ends))
-        _draw_bands(figure, curves, limits, metric, band) if together else _draw_panels(figure, curves, limits, metric)
-        if not together:
-            dashed = "; dashed: random" if any(one["is_random"] for one in curves) else ""
-            words = f"{band}{dashed}; pale: all others"
-            figure.suptitle(f"How {metric_words(metric)} grows with labels\n", x=0.01, ha="left", fontweight="bold")
-            figure.text(0.99, 0.992, words, ha="right", va="top", fontsize=9, color="#666666")
+        draw = _draw_bands if together else _draw_panels
+        draw(figure, curves, limits, metric, band)
         _save(figure, path)
 
 
@@ -137,9 +133,9 @@ def _draw_bands(
     figure: Any, curves: Sequence[Mapping[str, Any]], limits: tuple[float, float], metric: str, band: str
 ) -> None:
     axes = figure.subplots()
-    numbers = itertools.count()
+    numbers, randoms = itertools.count(), itertools.count(1)
     for one in curves:
-        look = RANDOM_LINE if one["is_random"] else _line(next(numbers), len(COLOURS) - 1)  # its grey is no one else's
+        look = _line(next(numbers), len(COLOURS) - 1) if not one["is_random"] else _random_line(next(randoms))
         style = {"color": look["color"], "linestyle": look["linestyle"]}
         if one["low"] is not None:
             axes.fill_between(one["labels"], one["low"], one["high"], color=style["color"], alpha=0.1, linewidth=0)
@@ -155,8 +151,14 @@ def _draw_bands(
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3.2)
 
 
-def _draw_panels(figure: Any, curves: Sequence[Mapping[str, Any]], limits: tuple[float, float], metric: str) -> None:
+def _draw_panels(
+    figure: Any, curves: Sequence[Mapping[str, Any]], limits: tuple[float, float], metric: str, band: str
+) -> None:
     """Twenty lines in one picture cannot be told apart, whatever they look like."""
+    figure.suptitle(f"How {metric_words(metric)} grows with labels\n", x=0.01, ha="left", fontweight="bold")
+    dashed = "; dashed: random" if any(one["is_random"] for one in curves) else ""
+    words = f"{band}{dashed}; pale: all others"
+    figure.text(0.99, 0.992, words, ha="right", va="top", fontsize=9, color="#666666")
     down = -(-len(curves) // PANELS_ACROSS)
     panels = figure.subplots(down, PANELS_ACROSS, sharex=True, sharey=True, squeeze=False).flat
     for panel, one in zip(panels, curves, strict=False):
@@ -164,10 +166,10 @@ def _draw_panels(figure: Any, curves: Sequence[Mapping[str, Any]], limits: tuple
             panel.plot(other["labels"], other["mean"], color="#DADADA", linewidth=0.8)
         for rival in curves:
             if rival["is_random"] and rival["tuner"] == one["tuner"]:
-                panel.plot(rival["labels"], rival["mean"], color=RANDOM_LINE["color"], linestyle="--", linewidth=1.2)
+                panel.plot(rival["labels"], rival["mean"], color=RANDOM, linestyle="--", linewidth=1.2)
+        colour = RANDOM if one["is_random"] else COLOURS[0]
         if one["low"] is not None:
-            panel.fill_between(one["labels"], one["low"], one["high"], color=COLOURS[0], alpha=0.2, linewidth=0)
-        colour = RANDOM_LINE["color"] if one["is_random"] else COLOURS[0]
+            panel.fill_between(one["labels"], one["low"], one["high"], color=colour, alpha=0.2, linewidth=0)
         panel.plot(one["labels"], one["mean"], color=colour, linewidth=2)
         panel.set_title(short(one["name"], 30), fontsize=9.5, pad=4)
         panel.set_ylim(*limits)
@@ -337,6 +339,11 @@ def _draw_labels(axes: Any, reports: Sequence[Report]) -> None:
 def _line(number: int, colours: int = len(COLOURS)) -> dict[str, Any]:
     """How a curve is told from the others, with or without colour: the first `colours` * 6 differ."""
     return {**_mark(number, colours), "linestyle": DASHES[_turn(number, colours) % len(DASHES)]}
+
+
+def _random_line(number: int) -> dict[str, Any]:
+    """Of several tuners, each has its own."""
+    return {"color": RANDOM, "linestyle": DASHES[number % len(DASHES)], "marker": ""}
 
 
 def _turn(number: int, colours: int) -> int:

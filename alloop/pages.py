@@ -45,14 +45,9 @@ def write_page(reports: Sequence[Report], path: Path) -> None:
 
     Projects that have no model yet are named as such. Raises AlloopError where plotly is not installed.
     """
-    check_name(path)
-    write_whole(path, page(reports).encode(errors="replace").decode())  # a directory's name may be no proper text
-
-
-def check_name(path: Path) -> None:
-    """Raises DataError for a file that no browser would open as a page."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{path} does not end in .html", f"name it: {path.with_suffix('.html')}")
+    write_whole(path, page(reports).encode(errors="replace").decode())  # a directory's name may be no proper text
 
 
 def page(reports: Sequence[Report]) -> str:

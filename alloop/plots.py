@@ -8,7 +8,7 @@ what is asked for.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.util import find_spec
 from typing import Any
@@ -50,9 +50,14 @@ def look(number: int, colours: int = len(COLOURS)) -> Look:
 
 
 def looks(rows: Sequence[Mapping[str, Any]]) -> list[Look]:
-    """Of the rows of a simulation: random is grey and dashed, and nothing else is grey."""
-    numbers = itertools.count()
-    return [RANDOM_LOOK if row["is_random"] else look(next(numbers), len(COLOURS) - 1) for row in rows]
+    """Of the rows of a simulation: random is grey and dashed, for each tuner otherwise, and nothing else is grey."""
+    numbers, randoms = itertools.count(), itertools.count(1)
+    return [
+        replace(RANDOM_LOOK, dash=_of(DASHES, next(randoms)))
+        if row["is_random"]
+        else look(next(numbers), len(COLOURS) - 1)
+        for row in rows
+    ]
 
 
 def is_installed() -> bool:
@@ -66,7 +71,7 @@ def script() -> str:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise AlloopError(
-            "a page of HTML needs plotly, which is not installed", "pip install 'alloop[html]'"
+            "alloop report --html needs plotly, which is not installed", "pip install 'alloop[html]'"
         ) from error
     return str(get_plotlyjs())
 
