@@ -253,12 +253,12 @@ def test_the_table_of_twenty_strategies_fits_and_begins_with_the_best(tuners):
 
 @pytest.mark.slow
 def test_a_run_that_fails_is_named_and_can_be_corrected(files, tmp_path):
-    config = tmp_path / "cold.toml"
-    config.write_text(project_toml(cold_start="margin"))
+    config = tmp_path / "alone.toml"
+    config.write_text(project_toml(annotate="terminal", more="annotators_per_text = 2\n"))
     words = [*files, "--from", config, "--strategy", "random", "--budget", 8, "--seeds", 1, "--out", tmp_path / "out"]
     ran = alloop("simulate", *words)
     assert ran.code == 1
-    assert "error: random, tfidf, seed 0: round.cold_start = 'margin' needs probs" in ran.err
+    assert "error: random, tfidf, seed 0: annotators_per_text is 2, there are 1 simulated annotators" in ran.err
     assert not (tmp_path / "out").exists()
     config.write_text(project_toml())
     done("simulate", *words)
