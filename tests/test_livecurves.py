@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alloop import metrics
 from alloop.figures import curve_text
-from alloop.livecurves import side_by_side
+from alloop.livecurves import _fraction, side_by_side
 from alloop.pages import page
 from alloop.plots import script
 from alloop.project import Project
@@ -119,6 +120,16 @@ def test_the_command_says_it_in_text_json_and_html(margin: Project, make_project
     html = path.read_text(encoding="utf-8").replace(script(), "")
     assert "<bdi>against margin</bdi>" in html
     assert "<bdi>labels to 0.6</bdi>" in html
+
+
+@pytest.mark.parametrize(("kind", "name"), [("single", "accuracy"), ("multi", "f1_micro")])
+def test_the_headline_is_a_fraction_of_sums_over_texts(kind: Any, name: str) -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.random((40, 3))
+    y = np.eye(3)[rng.integers(0, 3, 40)] if kind == "single" else (rng.random((40, 3)) < 0.4).astype(float)
+    top, bottom = _fraction(y, metrics.decide(probs, kind), kind)
+    values = {one.name: one.value for one in metrics.evaluate(y, probs, kind, ["a", "b", "c"], rng)}
+    assert top.sum() / bottom.sum() == pytest.approx(values[name])
 
 
 def with_efficiency(project: str, against: str | None, is_paired: bool = True, **more: Any) -> Any:
