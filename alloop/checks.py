@@ -52,25 +52,29 @@ def check_strategy(strategy: Strategy) -> None:
     """Picks exactly n different texts, best first, with finite scores; the same for the same `rng`; writes no input.
 
     Tried on single- and multi-label pools: of one text, of equal texts, with twins, asked for as a whole, with
-    probabilities of exactly 0 and 1, with one label seen; without any label where it needs embeddings alone. A strategy
-    that draws nothing from `rng` picks the same texts in whatever order they come. One that has no meaning for a kind
-    of task says so in `kinds`, and raises ConfigError with a hint. One that `scores_each` text scores it the same
-    whatever else is in the batch.
+    probabilities of exactly 0 and 1, with one label seen; without any label where it needs embeddings alone; with and
+    without what it `uses`. A strategy that draws nothing from `rng` picks the same texts in whatever order they come.
+    One that has no meaning for a kind of task says so in `kinds`, and raises ConfigError with a hint. One that
+    `scores_each` text scores it the same whatever else is in the batch.
     """
     check_plugin(strategy)
-    known = {field.name for field in dataclasses.fields(Pool)} | {"labelled.embeddings", "labelled.probs"}
-    _hold(isinstance(strategy.needs, tuple), f"needs is {strategy.needs!r}, not a tuple")
-    _hold(set(strategy.needs) <= known, f"needs {set(strategy.needs) - known}, which no pool has")
+    known = {field.name for field in dataclasses.fields(Pool)}
+    known |= {f"labelled.{name}" for name in ("embeddings", "probs", "frozen")}
+    uses = getattr(strategy, "uses", ())
+    for which, named in (("needs", strategy.needs), ("uses", uses)):
+        _hold(isinstance(named, tuple), f"{which} is {named!r}, not a tuple")
+        _hold(set(named) <= known, f"{which} {set(named) - known}, which no pool has")
     kinds = [kind for kind in KINDS if not _refuses(strategy, kind)]
     _hold(bool(kinds), "it refuses every kind of task")
     said = list(getattr(strategy, "kinds", KINDS))
     _hold(kinds == said, f"it picks from tasks of the kinds {kinds}, and its kinds are {said}")
     for kind in kinds:
-        for special in ("", "equal texts"):
-            for size, n in ((1, 1), (40, 1), (40, 7), (40, 40)):
-                _check_picks(strategy, _pool(kind, size, strategy.needs, special), n)
-        for special in ("twins", "probabilities of 0 and 1", "one label seen"):
-            _check_picks(strategy, _pool(kind, 40, strategy.needs, special), 7)
+        for needs in dict.fromkeys((strategy.needs, (*strategy.needs, *uses))):
+            for special in ("", "equal texts"):
+                for size, n in ((1, 1), (40, 1), (40, 7), (40, 40)):
+                    _check_picks(strategy, _pool(kind, size, needs, special), n)
+            for special in ("twins", "probabilities of 0 and 1", "one label seen"):
+                _check_picks(strategy, _pool(kind, 40, needs, special), 7)
         if {need.removeprefix("labelled.") for need in strategy.needs} <= {"embeddings"}:
             _check_picks(strategy, _pool(kind, 40, strategy.needs, "no label"), 7)
             _check_picks(strategy, dataclasses.replace(_pool(kind, 40, strategy.needs), labelled=None), 7)
@@ -230,12 +234,18 @@ def _pool(kind: Kind, size: int, needs: Sequence[str], special: str = "") -> Poo
     y = np.eye(3, dtype=np.float32)
     if special == "one label seen":
         y = y[[0, 0, 0]]
-    seen = {"embeddings": np.eye(3, 5, dtype=np.float32), "probs": np.full((3, 3), 1 / 3, np.float32)}
-    for array in (*arrays.values(), *seen.values(), y):
+    seen = {
+        "embeddings": np.eye(3, 5, dtype=np.float32),
+        "frozen": np.eye(3, 5, 1, dtype=np.float32),
+        "probs": np.full((3, 3), 1 / 3, np.float32),
+    }
+    asked_in, at_random = np.array([0, 1, 2]), np.array([False, True, False])
+    for array in (*arrays.values(), *seen.values(), y, asked_in, at_random):
         array.setflags(write=False)
     ids = tuple(f"t1-{one:04}" for one in range(size))
     texts = tuple(f"text {one}" + " and more" * one for one in row)
-    labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **{name: seen[name] for name in needed_of_labelled(needs)})
+    given = {name: seen[name] for name in needed_of_labelled(needs)}
+    labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **given, asked_in=asked_in, at_random=at_random)
     if special == "no label":
         labelled = Labelled((), y[:0])
     return Pool(ids, texts, kind, labelled=labelled, **{name: arrays[name] for name in arrays if name in needs})

@@ -808,6 +808,13 @@ class Store:
             for row in rows
         ]
 
+    def asked_how(self, before_round: int) -> dict[str, tuple[int, bool]]:
+        """text id -> the last round before this one that picked it, and whether it was drawn uniformly."""
+        rows = self._sql(
+            "SELECT text_id, round, probability IS NOT NULL FROM picks WHERE round < ? ORDER BY round", (before_round,)
+        )
+        return {text_id: (number, bool(is_random)) for text_id, number, is_random in rows}
+
     def random_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
         """text id -> what the model said when it drew the text at random and had it asked about; in id order.
 

@@ -10,10 +10,11 @@ from alloop.files import publish
 from alloop.project import tuner_spec
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids, write_ids
-from alloop.strategies import needed_of_labelled, needed_of_pool, refuse_cold_start, strategies
+from alloop.strategies import needed, needed_of_labelled, needed_of_pool, refuse_cold_start, strategies
 from alloop.work import load_predictions
 
 LABELLED = "labelled"  # the directory, beside the pool's predictions, of those of the texts that have labels
+FROZEN = "frozen"  # the directory, in that one, of what the bare base says of them
 
 
 def do(context: Context) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def do(context: Context) -> dict[str, Any]:
         return {"skipped": "no text is left to pick"}
     name = strategy_name(context)
     strategy = strategies.build(name, **config.options_of(name))
-    needs = strategy.needs
+    needs = needed(strategy, tuner_spec(config).build().gives)
     of_pool, of_labelled = needed_of_pool(needs), needed_of_labelled(needs)
     model = context.published("train")
     if not needs:
@@ -46,7 +47,7 @@ def do(context: Context) -> dict[str, Any]:
             _merge(out, ids, known)
         if labelled:
             (out / LABELLED).mkdir()
-            context.predict(model, [text.text for text in texts(labelled)], of_labelled, out / LABELLED)
+            _predict_labelled(context, model, [text.text for text in texts(labelled)], of_labelled, out / LABELLED)
             write_ids(out / LABELLED, labelled)
 
     ingredients = {"model": model and model.name, "ids": ids, "needs": needs, "tuner": tuner_spec(config).name}
@@ -54,6 +55,18 @@ def do(context: Context) -> dict[str, Any]:
         ingredients["labelled"] = labelled
     directory = publish(context.directory("score", ingredients), fill)
     return {"directory": context.relative(directory), "scored": len(ids), "selectable": len(selectable)}
+
+
+def _predict_labelled(
+    context: Context, model: Path | None, texts: Sequence[str], needs: Sequence[str], out: Path
+) -> None:
+    """What the model says of the labelled texts; what the bare base says goes to a directory inside."""
+    of_model = [one for one in needs if one != FROZEN]
+    if of_model:
+        context.predict(model, texts, of_model, out)
+    if FROZEN in needs:
+        (out / FROZEN).mkdir()
+        context.predict(None, texts, ("embeddings",), out / FROZEN)
 
 
 def strategy_name(context: Context) -> str:

@@ -10,17 +10,18 @@ import numpy as np
 from alloop.config import BatchMode
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids
-from alloop.steps.score import LABELLED, candidates, is_cold, strategy_name
+from alloop.steps.score import FROZEN, LABELLED, candidates, is_cold, strategy_name
 from alloop.store import PickRow
 from alloop.strategies import Labelled, Pool, strategies
 from alloop.strategies._stochastic import draw_batch
 from alloop.work import load_predictions
 
 
-def do(context: Context) -> list[PickRow]:
+def do(context: Context) -> tuple[list[PickRow], str]:
+    """The picks, in the order annotators see them, and what the strategy says about them."""
     scored = context.results["score"]
     if "directory" not in scored and "selectable" not in scored:
-        return []
+        return [], ""
     selectable = context.selectable
     batch = min(context.room, len(selectable))
     rng = rng_for(context.round.seed, context.round.number, "select")
@@ -28,17 +29,18 @@ def do(context: Context) -> list[PickRow]:
     drawn = sorted(rng.choice(len(selectable), at_random, replace=False))
     random_ids = {selectable[i] for i in drawn}
     pool = _pool(context, selectable, random_ids)
-    picks = _picked(context, pool, min(batch - at_random, len(pool)), len(selectable) - at_random, rng)
+    picks, note = _picked(context, pool, min(batch - at_random, len(pool)), len(selectable) - at_random, rng)
     predicted = _predictions_of(context, [*random_ids, *(pick.text_id for pick in picks)])
     probability = at_random / len(selectable)
     draws = [PickRow(one, 0, None, "random", probability, None) for one in sorted(random_ids)]
     # random ones stand anywhere in the queue, so that half a batch answered holds half of them
     for draw, place in zip(draws, sorted(rng.integers(0, len(picks) + 1, len(draws))), strict=True):
         picks.insert(place, draw)
-    return [
+    ranked = [
         dataclasses.replace(pick, rank=rank, predicted=predicted.get(pick.text_id))
         for rank, pick in enumerate(picks, 1)
     ]
+    return ranked, note
 
 
 def _random_now(context: Context) -> int:
@@ -77,33 +79,41 @@ def _labelled(context: Context, directory: Path) -> Labelled:
     names = context.config.task.names
     y = np.array([[name in one.labels for name in names] for one in resolved], np.float32).reshape(-1, len(names))
     ids = [one.text_id for one in resolved]
+    asked = context.project.store.asked_how(context.round.number)
+    labelled = Labelled(
+        ids,
+        y,
+        asked_in=np.array([asked.get(one, (0, False))[0] for one in ids], np.int64),
+        at_random=np.array([asked.get(one, (0, False))[1] for one in ids], bool),
+    )
     if not directory.exists():
-        return Labelled(ids, y)
+        return labelled
     row_of = {one: row for row, one in enumerate(read_ids(directory))}
     rows = [row_of[one] for one in ids]
     said = load_predictions(directory)
-    return Labelled(
-        ids,
-        y,
+    frozen = load_predictions(directory / FROZEN).embeddings
+    return dataclasses.replace(
+        labelled,
         embeddings=None if said.embeddings is None else said.embeddings[rows],
         probs=None if said.probs is None else said.probs[rows],
+        frozen=None if frozen is None else frozen[rows],
     )
 
 
-def _picked(context: Context, pool: Pool, n: int, of: int, rng: np.random.Generator) -> list[PickRow]:
-    """The strategy's n picks; `of` is how many texts could have been among the candidates."""
+def _picked(context: Context, pool: Pool, n: int, of: int, rng: np.random.Generator) -> tuple[list[PickRow], str]:
+    """The strategy's n picks and its note; `of` is how many texts could have been among the candidates."""
     if n == 0:
-        return []
+        return [], ""
     name, settings = strategy_name(context), context.config.round
     mode: BatchMode = "top" if is_cold(context) else settings.batch_mode
     strategy = strategies.build(name, **context.config.options_of(name))
     picks = draw_batch(strategy, pool, n, rng, mode, settings.batch_beta)
-    # every text is equally likely to be picked by `random`, so its picks can be judged like the other random ones
-    probability = n / of if name == "random" else None
+    # every text was equally likely to be drawn, so that the model can be judged by these as by the random share
+    probability = n / of if picks.at_random else None
     return [
         PickRow(pool.ids[int(row)], 0, float(score), name, probability, None)
         for row, score in zip(picks.index, picks.score, strict=True)
-    ]
+    ], picks.note
 
 
 def _predictions_of(context: Context, ids: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -126,6 +136,9 @@ def _predictions_of(context: Context, ids: Sequence[str]) -> dict[str, dict[str,
     return {one: {name: round(float(p), 6) for name, p in zip(names, said[one], strict=True)} for one in ids}
 
 
-def save(context: Context, picks: list[PickRow]) -> dict[str, Any]:
+def save(context: Context, done: tuple[list[PickRow], str]) -> dict[str, Any]:
+    picks, note = done
     context.project.store.add_picks(context.round.number, picks)
-    return {"picks": len(picks), "strategy": strategy_name(context)} if picks else {"skipped": "nothing to pick"}
+    if not picks:
+        return {"skipped": "nothing to pick"}
+    return {"picks": len(picks), "strategy": strategy_name(context), **({"note": note} if note else {})}

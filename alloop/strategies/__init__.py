@@ -13,12 +13,19 @@ from alloop.registry import Registry
 
 @dataclass(frozen=True)
 class Labelled:
-    """The texts that have labels. y (M, C), one where the text has the label; arrays as in Pool, None if M is 0."""
+    """The texts that have labels. y (M, C), one where the text has the label; arrays as in Pool, None if M is 0.
+
+    frozen (M, D): embeddings of the bare base, which has learnt no label. asked_in (M,): the number of the round that
+    asked about the text, 0 where its label came with the data; at_random (M,): whether it was drawn uniformly.
+    """
 
     ids: Sequence[str]
     y: np.ndarray
     embeddings: np.ndarray | None = None
     probs: np.ndarray | None = None
+    frozen: np.ndarray | None = None
+    asked_in: np.ndarray | None = None
+    at_random: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -44,18 +51,25 @@ class Pool:
 
 @dataclass(frozen=True)
 class Picks:
-    """index (n,) into the pool, best first, each at most once; score (n,), finite, higher = more worth labelling."""
+    """index (n,) into the pool, best first, each at most once; score (n,), finite, higher = more worth labelling.
+
+    `note` says in a sentence why these, where a strategy decides that anew each time. `at_random` says that they were
+    drawn uniformly from the pool, so that the model can be judged by them.
+    """
 
     index: np.ndarray
     score: np.ndarray
+    note: str = ""
+    at_random: bool = False
 
 
 class Strategy(Protocol):
     """Picks n texts of a pool.
 
-    `needs` names the fields of Pool it reads, and "labelled.embeddings" or "labelled.probs" where it reads those of the
-    texts that have labels too: they are predicted only for a strategy that asks. Mostly a class variable; a property
-    where it depends on an option. One that needs `members` may have an option of that name: how many models are
+    `needs` names the fields of Pool it reads, and "labelled.embeddings", "labelled.probs" or "labelled.frozen" where it
+    reads those of the texts that have labels too: they are predicted only for a strategy that asks. Mostly a class
+    variable; a property where it depends on an option. A class variable `uses` names what it reads where the tuner
+    gives it, and does without elsewhere. One that needs `members` may have an option of that name: how many models are
     trained for it. One that is not for every kind of task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and
     calls `refuse_other_kinds` first. One that scores each text whatever else is in the batch may say so in a class
     variable `scores_each: ClassVar[bool] = True`: then batches can be drawn by its scores (`round.batch_mode`).
@@ -103,6 +117,18 @@ def _cold_starts(kind: Kind) -> Iterator[str]:
             continue
         if kind in getattr(strategy, "kinds", (kind,)) and not _needed_of_model(strategy):
             yield name
+
+
+def needed(strategy: Strategy, gives: Sequence[str]) -> tuple[str, ...]:
+    """What a strategy needs, and what else it uses of what a tuner gives."""
+    uses: tuple[str, ...] = getattr(strategy, "uses", ())
+    return (*strategy.needs, *(use for use in uses if _field(use) in gives))
+
+
+def _field(need: str) -> str:
+    """The field of a tuner's predictions that a need is about."""
+    name = need.removeprefix("labelled.")
+    return "embeddings" if name == "frozen" else name
 
 
 def needed_of_pool(needs: Sequence[str]) -> tuple[str, ...]:

@@ -27,8 +27,8 @@ def rows(array: np.ndarray | None, ids: Sequence[str]) -> np.ndarray:
 def unit_rows(pool: Pool, only: np.ndarray | None = None) -> np.ndarray:
     """embeddings (N, D) of the pool's texts, or only some, of length one; a text without a word keeps its zeros."""
     if only is None or pool.embeddings is None:
-        return _unit(rows(pool.embeddings, pool.ids))
-    return _unit(rows(pool.embeddings[only], [pool.ids[row] for row in only]))
+        return unit(pool.embeddings, pool.ids)
+    return unit(pool.embeddings[only], [pool.ids[row] for row in only])
 
 
 def labelled_unit_rows(pool: Pool) -> np.ndarray:
@@ -39,10 +39,12 @@ def labelled_unit_rows(pool: Pool) -> np.ndarray:
     seen = pool.labelled
     if seen is None or not len(seen.ids):
         return np.zeros((0, 0 if pool.embeddings is None else pool.embeddings.shape[1]), np.float32)
-    return _unit(rows(seen.embeddings, seen.ids))
+    return unit(seen.embeddings, seen.ids)
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
+def unit(embeddings: np.ndarray | None, ids: Sequence[str]) -> np.ndarray:
+    """embeddings (N, D) as rows of length one; raises ModelError as `rows` does."""
+    x = rows(embeddings, ids)
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.asarray(np.divide(x, length, out=x, where=length > 0))
 

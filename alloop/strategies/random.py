@@ -18,7 +18,7 @@ class Random:
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
-        return Picks(rng.choice(len(pool), n, replace=False), np.zeros(n))
+        return Picks(rng.choice(len(pool), n, replace=False), np.zeros(n), at_random=True)
 
 
 plugin = Random

@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from alloop.strategies import Labelled, Pool, strategies
+
+RNG = np.random.default_rng(0)
+CORNERS = np.eye(8)
+
+
+def texts_around(corners: np.ndarray, spread: float = 0.15) -> np.ndarray:
+    return CORNERS[corners] + RNG.normal(size=(len(corners), 8)) * spread
+
+
+def pool(sure: np.ndarray, embeddings: np.ndarray, labelled: Labelled) -> Pool:
+    """Two labels; `sure` (N,) is the probability of the first."""
+    ids = [f"t1-{row:04}" for row in range(len(sure))]
+    probs = np.stack([sure, 1 - sure], 1).astype(np.float32)
+    return Pool(ids, ids, "single", probs=probs, embeddings=embeddings, labelled=labelled)
+
+
+def labels(n: int, kept: float, rounds: int = 10) -> Labelled:
+    """n picks of two labels in ten rounds; of a share `kept` the label is what the text says, of the others chance."""
+    corner = RNG.integers(0, 2, n)
+    said = np.where(RNG.random(n) < kept, corner, RNG.integers(0, 2, n))
+    asked_in = np.repeat(np.arange(1, rounds + 1), n // rounds)
+    ids = [f"t1-seen{row:04}" for row in range(n)]
+    x = texts_around(corner)
+    return Labelled(ids, np.eye(2)[said], frozen=x, asked_in=asked_in, at_random=np.zeros(n, bool))
+
+
+AUTO = strategies.build("auto")
+
+
+def test_the_worse_the_model_the_more_of_the_pool_the_picks_cover() -> None:
+    sure = RNG.uniform(0.5, 1, 1000)
+    x = texts_around(RNG.integers(0, 8, 1000))
+    unsure = np.argsort(sure)
+    few = AUTO(pool(sure, x, labels(10, 0.0)), 10, np.random.default_rng(1))
+    many = AUTO(pool(sure, x, labels(200, 1.0)), 10, np.random.default_rng(1))
+    rank = np.argsort(unsure)
+    assert rank[few.index].max() > 150
+    assert rank[many.index].max() < 100  # `fewest` batches
+    assert "spread over the 100 of 1,000 texts" in many.note
+
+
+def test_the_picks_are_spread_over_the_part_that_is_unsure() -> None:
+    corner = RNG.integers(0, 8, 1000)
+    sure = np.where(corner < 4, 0.5, 1.0)
+    picks = strategies.build("auto", harder=3.0)(
+        pool(sure, texts_around(corner, 0.05), labels(100, 0.7)), 4, np.random.default_rng(1)
+    )
+    assert sorted(corner[picks.index]) == [0, 1, 2, 3]
+
+
+def test_without_embeddings_the_smallest_margins_are_picked() -> None:
+    seen = labels(20, 1.0)
+    bare = replace(pool(RNG.uniform(0.5, 1, 50), np.zeros((50, 8)), seen), embeddings=None)
+    bare = replace(bare, labelled=replace(seen, frozen=None))
+    expected = strategies.build("margin")(bare, 7, np.random.default_rng(1))
+    np.testing.assert_array_equal(AUTO(bare, 7, np.random.default_rng(1)).index, expected.index)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_picks_with_random_labels_are_noticed_and_the_next_batch_is_drawn_at_random(attempt: int) -> None:
+    sure, x = RNG.uniform(0.5, 1, 1000), texts_around(RNG.integers(0, 8, 1000))
+    lost = AUTO(pool(sure, x, labels(300, 0.0)), 10, np.random.default_rng(1))
+    fine = AUTO(pool(sure, x, labels(300, 1.0)), 10, np.random.default_rng(1))
+    assert lost.at_random
+    assert lost.note.startswith("at random: of 270 picked texts ")
+    assert (lost.score == 0).all()
+    assert not fine.at_random
+    np.testing.assert_array_equal(lost.index, np.random.default_rng(1).choice(1000, 10, replace=False))
+
+
+def test_a_few_labels_of_each_kind_are_too_few_to_give_up() -> None:
+    sure, x = RNG.uniform(0.5, 1, 100), texts_around(RNG.integers(0, 8, 100))
+    seen = labels(300, 0.0)
+    assert AUTO(pool(sure, x, seen), 10, np.random.default_rng(1)).at_random
+    patient = strategies.build("auto", from_labels=151)
+    assert not patient(pool(sure, x, seen), 10, np.random.default_rng(1)).at_random
+
+
+def test_fewest_must_leave_something_to_pick() -> None:
+    with pytest.raises(ValueError, match="fewest and harder must be above 0"):
+        strategies.get("auto")(fewest=0)
