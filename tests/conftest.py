@@ -77,6 +77,7 @@ def project_toml(
     cold_start: str = "kmeans",
     batch: int = 8,
     batch_mode: str = "top",
+    rules: str = "",
     annotate: str = "simulated",
     more: str = "",
 ) -> str:
@@ -93,6 +94,7 @@ strategy = "{strategy}"
 cold_start = "{cold_start}"
 batch = {batch}
 batch_mode = "{batch_mode}"
+{rules}
 [annotate]
 with = "{annotate}"
 {more}

@@ -12,6 +12,7 @@ from alloop.project import tuner_spec
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, read_ids, write_ids
 from alloop.strategies import needed_of_labelled, needed_of_pool, strategies
+from alloop.strategies._batches import needs_of_batch
 from alloop.work import load_predictions
 
 LABELLED = "labelled"  # the directory, beside the pool's predictions, of those of the texts that have labels
@@ -25,7 +26,8 @@ def do(context: Context) -> dict[str, Any]:
     if not selectable:
         return {"skipped": "no text is left to pick"}
     name = strategy_name(context)
-    needs = strategies.build(name, **config.options_of(name)).needs
+    strategy = strategies.build(name, **config.options_of(name))
+    needs = strategy.needs if is_cold(context) else needs_of_batch(strategy, config.round)
     of_pool, of_labelled = needed_of_pool(needs), needed_of_labelled(needs)
     model = context.published("train")
     if not needs:

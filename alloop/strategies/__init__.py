@@ -1,7 +1,7 @@
 """Query strategies: which texts of the pool are most worth labelling next. Scores: higher = more worth labelling."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +40,18 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def part(self, rows: np.ndarray) -> "Pool":
+        """The pool of some of the texts, with the same labelled ones."""
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            texts=[self.texts[row] for row in rows],
+            probs=None if self.probs is None else self.probs[rows],
+            samples=None if self.samples is None else self.samples[:, rows],
+            members=None if self.members is None else self.members[:, rows],
+            embeddings=None if self.embeddings is None else self.embeddings[rows],
+        )
 
 
 @dataclass(frozen=True)
