@@ -60,7 +60,8 @@ def check_strategy(strategy: Strategy) -> None:
     whatever else is in the batch. Batches can be made of it in all ways that `[round]` offers.
     """
     check_plugin(strategy)
-    known = {field.name for field in dataclasses.fields(Pool)} | {"labelled.embeddings", "labelled.probs"}
+    known = {field.name for field in dataclasses.fields(Pool)}
+    known |= {"labelled.embeddings", "labelled.probs", "labels.embeddings"}
     _hold(isinstance(strategy.needs, tuple), f"needs is {strategy.needs!r}, not a tuple")
     _hold(set(strategy.needs) <= known, f"needs {set(strategy.needs) - known}, which no pool has")
     kinds = [kind for kind in KINDS if not _refuses(strategy, kind)]
@@ -73,7 +74,7 @@ def check_strategy(strategy: Strategy) -> None:
                 _check_picks(strategy, _pool(kind, size, strategy.needs, special), n)
         for special in ("twins", "probabilities of 0 and 1", "one label seen"):
             _check_picks(strategy, _pool(kind, 40, strategy.needs, special), 7)
-        if {need.removeprefix("labelled.") for need in strategy.needs} <= {"embeddings"}:
+        if {need.rpartition(".")[2] for need in strategy.needs} <= {"embeddings"}:
             _check_picks(strategy, _pool(kind, 40, strategy.needs, "no label"), 7)
             _check_picks(strategy, dataclasses.replace(_pool(kind, 40, strategy.needs), labelled=None), 7)
         _check_order(strategy, _pool(kind, 40, strategy.needs), 7)
@@ -233,14 +234,16 @@ def _pool(kind: Kind, size: int, needs: Sequence[str], special: str = "") -> Poo
     if special == "one label seen":
         y = y[[0, 0, 0]]
     seen = {"embeddings": np.eye(3, 5, dtype=np.float32), "probs": np.full((3, 3), 1 / 3, np.float32)}
-    for array in (*arrays.values(), *seen.values(), y):
+    names = np.eye(3, 5, dtype=np.float32) if "labels.embeddings" in needs else None
+    for array in (*arrays.values(), *seen.values(), y, *([] if names is None else [names])):
         array.setflags(write=False)
     ids = tuple(f"t1-{one:04}" for one in range(size))
     texts = tuple(f"text {one}" + " and more" * one for one in row)
     labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **{name: seen[name] for name in needed_of_labelled(needs)})
     if special == "no label":
         labelled = Labelled((), y[:0])
-    return Pool(ids, texts, kind, labelled=labelled, **{name: arrays[name] for name in arrays if name in needs})
+    given = {name: arrays[name] for name in arrays if name in needs}
+    return Pool(ids, texts, kind, labelled=labelled, label_embeddings=names, **given)
 
 
 def _refuses(strategy: Strategy, kind: Kind) -> bool:

@@ -96,6 +96,7 @@ class Round(Section):
     wait_for: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     low_water: int | None = Field(None, ge=0)
     candidates: int = Field(50_000, ge=1)
+    candidates_by: Literal["random", "uncertain", "neighbours"] = "random"
     seed: int = Field(0, ge=0)
 
     @property

@@ -257,6 +257,8 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
                 if key == "round.strategy":
                     refuse_batch(name, built[key], config.round)
                     needs = needs_of_batch(built[key], config.round)
+                    if config.round.candidates_by == "neighbours":
+                        needs = (*needs, "embeddings")
                 refuse_needs(config.model.tuner, needed_of_pool(needs), built["model.tuner"].gives)
         except ConfigError as error:
             at = f"options.{name}" if name in config.options else key

@@ -78,13 +78,14 @@ def project_toml(
     batch: int = 8,
     batch_mode: str = "top",
     rules: str = "",
+    labels: str = 'labels = ["animal", "vehicle"]',
     annotate: str = "simulated",
     more: str = "",
 ) -> str:
     """A config for the sentences above."""
     return f"""
 [task]
-labels = ["animal", "vehicle"]
+{labels}
 [data]
 text = "text"
 [model]

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from alloop.config import Task
 from alloop.errors import ConfigError
 from alloop.files import publish
 from alloop.project import tuner_spec
-from alloop.seeds import rng_for
+from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids, write_ids
 from alloop.strategies import needed_of_labelled, needed_of_pool, strategies
 from alloop.strategies._batches import needs_of_batch
 from alloop.work import load_predictions
 
 LABELLED = "labelled"  # the directory, beside the pool's predictions, of those of the texts that have labels
+LABELS = "labels"  # and of those of the labels' names
 
 
 def do(context: Context) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def do(context: Context) -> dict[str, Any]:
     model = context.published("train")
     if not needs:
         return {"skipped": f"{name} looks at no predictions", "selectable": len(selectable)}
-    ids = candidates(context, selectable)
+    ids = candidates(context, selectable, "random" if model is None else config.round.candidates_by)
     if model is None and {*of_pool, *of_labelled} - {"embeddings"}:
         raise ConfigError(
             f"round.cold_start = {name!r} needs {', '.join(needs)}, which only a trained model has",
@@ -40,6 +42,7 @@ def do(context: Context) -> dict[str, Any]:
         )
     known = _known_predictions(context) if of_pool == ("probs",) else {}
     labelled = labelled_ids(context) if of_labelled else []
+    label_texts = _label_texts(config.task) if "labels.embeddings" in needs else []
 
     def fill(out: Path) -> None:
         texts = context.project.store.texts
@@ -53,12 +56,23 @@ def do(context: Context) -> dict[str, Any]:
             (out / LABELLED).mkdir()
             context.predict(model, [text.text for text in texts(labelled)], of_labelled, out / LABELLED)
             write_ids(out / LABELLED, labelled)
+        if label_texts:
+            (out / LABELS).mkdir()
+            context.predict(model, label_texts, ("embeddings",), out / LABELS)
 
     ingredients = {"model": model and model.name, "ids": ids, "needs": needs, "tuner": tuner_spec(config).name}
     if labelled:
         ingredients["labelled"] = labelled
+    if label_texts:
+        ingredients["labels"] = label_texts
     directory = publish(context.directory("score", ingredients), fill)
     return {"directory": context.relative(directory), "scored": len(ids), "selectable": len(selectable)}
+
+
+def _label_texts(task: Task) -> list[str]:
+    """What each label is called, as words: "name: description"."""
+    names = [label.name.replace("_", " ") for label in task.labels]
+    return [f"{name}: {label.description}".removesuffix(": ") for name, label in zip(names, task.labels, strict=True)]
 
 
 def strategy_name(context: Context) -> str:
@@ -74,15 +88,6 @@ def is_cold(context: Context) -> bool:
 def labelled_ids(context: Context) -> list[str]:
     """The pool's texts that have labels in this round."""
     return [one.text_id for one in context.project.store.resolved(context.round.number, "pool")]
-
-
-def candidates(context: Context, selectable: Sequence[str]) -> list[str]:
-    """At most `round.candidates` of the selectable texts, a uniform sample, in id order."""
-    most = context.config.round.candidates
-    if len(selectable) <= most:
-        return list(selectable)
-    rng = rng_for(context.round.seed, context.round.number, "candidates")
-    return [selectable[i] for i in sorted(rng.choice(len(selectable), most, replace=False))]
 
 
 def _known_predictions(context: Context) -> dict[str, np.ndarray]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from alloop.seeds import rng_for
+from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids
-from alloop.steps.score import LABELLED, candidates, is_cold, labelled_ids, strategy_name
+from alloop.steps.score import LABELLED, LABELS, is_cold, labelled_ids, strategy_name
 from alloop.store import PickRow
 from alloop.strategies import Labelled, Pool, strategies
 from alloop.strategies._batches import make_batch
@@ -68,6 +69,7 @@ def _pool(context: Context, selectable: Sequence[str], left_out: set[str]) -> Po
         samples=None if said.samples is None else said.samples[:, rows],
         members=None if said.members is None else said.members[:, rows],
         labelled=_labelled(context, directory / LABELLED),
+        label_embeddings=load_predictions(directory / LABELS).embeddings,
     )
 
 

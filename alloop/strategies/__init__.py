@@ -26,7 +26,8 @@ class Pool:
     """The texts a strategy may pick from, sorted by id, with what the strategy's `needs` asked for.
 
     ids (N,); texts (N,); probs (N, C): rows sum to 1 for `kind` "single", independent for "multi"; samples (T, N, C);
-    members (E, N, C); embeddings (N, D). Arrays may be memory-mapped and must not be written to.
+    members (E, N, C); embeddings (N, D); label_embeddings (C, D) of the labels' names, if asked for as
+    "labels.embeddings". Arrays may be memory-mapped and must not be written to.
     """
 
     ids: Sequence[str]
@@ -37,6 +38,7 @@ class Pool:
     members: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     labelled: Labelled | None = None
+    label_embeddings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,7 +68,8 @@ class Strategy(Protocol):
     """Picks n texts of a pool.
 
     `needs` names the fields of Pool it reads, and "labelled.embeddings" or "labelled.probs" where it reads those of the
-    texts that have labels too: they are predicted only for a strategy that asks. Mostly a class variable; a property
+    texts that have labels too, "labels.embeddings" for those of the labels' names and descriptions: what is predicted
+    is what a strategy asks for. Mostly a class variable; a property
     where it depends on an option. One that needs `members` may have an option of that name: how many models are
     trained for it. One that is not for every kind of task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and
     calls `refuse_other_kinds` first. One that scores each text whatever else is in the batch may say so in a class

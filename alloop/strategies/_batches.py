@@ -69,6 +69,12 @@ def refuse_batch(name: str, strategy: Strategy, settings: Round) -> None:
             "round.balance = true evens out the labels, and 'random' is for batches that are like the pool",
             'set round.balance = false, or round.strategy = "margin"',
         )
+    needs = needs_of_batch(strategy, settings)
+    if settings.candidates_by == "uncertain" and needs and not {"probs", "samples", "members"} & set(needs):
+        raise ConfigError(
+            f'round.candidates_by = "uncertain" goes by what models said of the texts, and {name!r} does not ask them',
+            'set round.candidates_by = "neighbours", or round.strategy = "margin"',
+        )
 
 
 def _drawn(strategy: Strategy, pool: Pool, n: int, rng: np.random.Generator, mode: BatchMode, beta: float) -> Picks:
