@@ -87,6 +87,8 @@ def check_strategy(strategy: Strategy) -> None:
 def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
     """Fits into one directory, the same bytes for the same job, and predicts each text whatever stands beside it.
 
+    If it gives samples, an equal seed draws the same models and another seed others, whatever they are asked about.
+
     `directory` is empty and for this check alone. Without a model there are embeddings, or a ModelError.
     """
     check_plugin(tuner)
@@ -365,7 +367,27 @@ def _check_predictions(tuner: Tuner, model: Path, kind: Kind) -> None:
     _hold(_same(alone.probs, probs[:1]), "the texts beside a text change what is said of it")
     none = tuner.predict(model, [], ("probs",), 0)
     _hold(none.probs is not None and none.probs.shape == (0, len(LABELS)), "no texts gave no probs of shape (0, C)")
+    if "samples" in tuner.gives:
+        _check_samples(tuner, model, texts, kind)
     _check_bare(tuner, texts)
+
+
+def _check_samples(tuner: Tuner, model: Path, texts: Sequence[str], kind: Kind) -> None:
+    samples, again, other = (tuner.predict(model, texts, ("samples",), seed).samples for seed in (1, 1, 2))
+    if samples is None or again is None or other is None:
+        raise ContractError("samples are among what it gives, and were asked for: they are missing")
+    _hold(
+        samples.shape[1:] == (len(texts), len(LABELS)) and len(samples) > 1, f"samples have the shape {samples.shape}"
+    )
+    _hold(samples.dtype == np.float32, f"samples are of {samples.dtype}, not float32")
+    _hold(bool(((samples >= 0) & (samples <= 1)).all()), "samples are not all between 0 and 1")
+    if kind == "single":
+        _hold(np.allclose(samples.sum(2), 1, atol=1e-4), "rows of samples do not sum to 1")
+    _hold(np.array_equal(samples, again), "an equal seed gave other samples")
+    _hold(not np.array_equal(samples, other), "another seed gave the same samples")
+    alone = tuner.predict(model, texts[:1], ("samples",), 1).samples
+    same = alone is not None and np.allclose(alone, samples[:, :1], atol=0.02)  # a drawn model may enlarge rounding
+    _hold(same, "the texts beside a text change its samples")
 
 
 def _check_bare(tuner: Tuner, texts: Sequence[str]) -> None:

@@ -1,13 +1,14 @@
 """What curves of quality by labels say of strategies: areas, labels to reach a target, differences over seeds.
 
 A curve is the labels x (P,), rising, and the values y (P,) of one run; between its points it is a straight line.
-Runs that differ only in their seed are a sample of the runs there could be, and every interval here is over seeds:
+Runs that differ only in their seed are a sample of the runs there could be, and their intervals are over seeds:
 Student's t for means, the percentile bootstrap (Efron 1979) for the labels that reach a target, which are no mean. With
-few seeds the bootstrap's intervals are too short. A single seed has no intervals.
+few seeds the bootstrap's intervals are too short. A single seed has none of these. A live project is a single run: its
+intervals are what the caller's resamples of the test texts make them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ Curve = tuple[np.ndarray, np.ndarray]  # labels (P,), values (P,)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, None where there is only one seed."""
+    """A value with its 95 % interval, None where there is nothing to draw it from, such as a single seed."""
 
     value: float
     low: float | None
@@ -106,14 +107,31 @@ def reach(target: float, x: np.ndarray, values: np.ndarray, rng: np.random.Gener
     The interval resamples the seeds.
     """
     seeds = len(values)
-    found = _first_at(target, x, rising(values.mean(0)))
-    if seeds < 2:
+    drawn = rng.integers(0, seeds, (RESAMPLES, seeds)) if seeds > 1 else ()
+    return reached_by(target, x, values.mean(0), (values[rows].mean(0) for rows in drawn))
+
+
+def reached_by(target: float, x: np.ndarray, y: np.ndarray, resampled: Iterable[np.ndarray]) -> Reached:
+    """The fewest labels at which one curve, made to rise, reaches a target; the interval is that of other draws of it.
+
+    Without other draws there is none.
+    """
+    found = _first_at(target, x, rising(y))
+    ends = sorted(_first_at(target, x, rising(one)) for one in resampled)
+    if not ends:
         return Reached(target, _or_none(found), None, None)
-    drawn = rng.integers(0, seeds, (RESAMPLES, seeds))
-    resampled = sorted(_first_at(target, x, rising(values[rows].mean(0))) for rows in drawn)
     # no interpolation between ranks: a resample that never gets there is infinitely far away
-    low, high = resampled[math.floor(0.025 * (RESAMPLES - 1))], resampled[math.ceil(0.975 * (RESAMPLES - 1))]
+    last = len(ends) - 1
+    low, high = ends[math.floor(0.025 * last)], ends[math.ceil(0.975 * last)]
     return Reached(target, _or_none(found), _or_none(low), _or_none(high))
+
+
+def estimate(value: float, resampled: np.ndarray | None) -> Estimate:
+    """A value with the percentile interval of other draws of it (R,); None for none of them."""
+    if resampled is None or not len(resampled):
+        return Estimate(value, None, None)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
 def rising(y: np.ndarray) -> np.ndarray:

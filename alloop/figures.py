@@ -32,6 +32,9 @@ COLOURS = (
 )  # Okabe & Ito 2008: safe for the colour-blind
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (8, 2, 1, 2, 1, 2)))
+RANDOM = "#777777"  # the colour of what others are compared with
+MOST_TOGETHER = 7  # curves that can be told apart in one picture
+PANELS_ACROSS = 4
 LETTERS = ("o", "x", "+", "*", "#", "@")
 STEP_SHADES = {
     "train": ("#16425B", ""),
@@ -106,33 +109,77 @@ def curve_png(reports: Sequence[Report], path: Path, metric: str | None = None) 
 
 
 def bands_png(curves: Sequence[Mapping[str, Any]], path: Path, metric: str, band: str) -> None:
-    """Draw mean curves {"name", "labels", "mean", "low", "high"} into a PNG.
+    """Draw mean curves {"name", "tuner", "is_random", "labels", "mean", "low", "high"} into a PNG.
 
-    `band` says what lies between low and high. The same curves give the same bytes.
+    More than MOST_TOGETHER get a panel each, with the others behind. `band` says what lies between low and high. The
+    same curves give the same bytes.
     """
     with _matplotlib():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(10, 5.4), dpi=150, layout="constrained")
+        together = len(curves) <= MOST_TOGETHER
+        down = 1 if together else -(-len(curves) // PANELS_ACROSS)
+        figure = Figure(figsize=(10, 5.4 if together else 0.9 + 2.1 * down), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        for number, one in enumerate(curves):
-            style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
-            if one["low"] is not None:
-                axes.fill_between(one["labels"], one["low"], one["high"], color=style["color"], alpha=0.1, linewidth=0)
-                for edge in (one["low"], one["high"]):
-                    axes.plot(one["labels"], edge, **style, alpha=0.35, linewidth=0.7)
-            axes.plot(one["labels"], one["mean"], **{**_mark(number), **style}, linewidth=2, label=one["name"])
         ends = [value for one in curves for edge in ("mean", "low", "high") for value in one[edge] or ()]
-        axes.set_ylim(*value_range(min(ends), max(ends)))
-        axes.set_title(f"How {metric_words(metric)} grows with labels", pad=12)
-        axes.set_xlabel("labels")
-        axes.set_ylabel(metric_words(metric))
-        axes.text(1, 1.03, band, transform=axes.transAxes, ha="right", fontsize=9, color="#666666")
-        axes.grid(True)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3.2)
+        limits = value_range(min(ends), max(ends))
+        draw = _draw_bands if together else _draw_panels
+        draw(figure, curves, limits, metric, band)
         _save(figure, path)
+
+
+def _draw_bands(
+    figure: Any, curves: Sequence[Mapping[str, Any]], limits: tuple[float, float], metric: str, band: str
+) -> None:
+    axes = figure.subplots()
+    numbers, randoms = itertools.count(), itertools.count(1)
+    for one in curves:
+        look = _line(next(numbers), len(COLOURS) - 1) if not one["is_random"] else _random_line(next(randoms))
+        style = {"color": look["color"], "linestyle": look["linestyle"]}
+        if one["low"] is not None:
+            axes.fill_between(one["labels"], one["low"], one["high"], color=style["color"], alpha=0.1, linewidth=0)
+            for edge in (one["low"], one["high"]):
+                axes.plot(one["labels"], edge, **style, alpha=0.35, linewidth=0.7)
+        axes.plot(one["labels"], one["mean"], **look, linewidth=2, label=one["name"])
+    axes.set_ylim(*limits)
+    axes.set_title(f"How {metric_words(metric)} grows with labels", pad=12)
+    axes.set_xlabel("labels")
+    axes.set_ylabel(metric_words(metric))
+    axes.text(1, 1.03, band, transform=axes.transAxes, ha="right", fontsize=9, color="#666666")
+    axes.grid(True)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3.2)
+
+
+def _draw_panels(
+    figure: Any, curves: Sequence[Mapping[str, Any]], limits: tuple[float, float], metric: str, band: str
+) -> None:
+    """Twenty lines in one picture cannot be told apart, whatever they look like."""
+    figure.suptitle(f"How {metric_words(metric)} grows with labels\n", x=0.01, ha="left", fontweight="bold")
+    dashed = "; dashed: random" if any(one["is_random"] for one in curves) else ""
+    words = f"{band}{dashed}; pale: all others"
+    figure.text(0.99, 0.992, words, ha="right", va="top", fontsize=9, color="#666666")
+    down = -(-len(curves) // PANELS_ACROSS)
+    panels = figure.subplots(down, PANELS_ACROSS, sharex=True, sharey=True, squeeze=False).flat
+    for panel, one in zip(panels, curves, strict=False):
+        for other in curves:
+            panel.plot(other["labels"], other["mean"], color="#DADADA", linewidth=0.8)
+        for rival in curves:
+            if rival["is_random"] and rival["tuner"] == one["tuner"]:
+                panel.plot(rival["labels"], rival["mean"], color=RANDOM, linestyle="--", linewidth=1.2)
+        colour = RANDOM if one["is_random"] else COLOURS[0]
+        if one["low"] is not None:
+            panel.fill_between(one["labels"], one["low"], one["high"], color=colour, alpha=0.2, linewidth=0)
+        panel.plot(one["labels"], one["mean"], color=colour, linewidth=2)
+        panel.set_title(short(one["name"], 30), fontsize=9.5, pad=4)
+        panel.set_ylim(*limits)
+        panel.grid(True)
+    for panel in panels[len(curves) :]:
+        panel.set_visible(False)
+    for panel in panels[max(0, len(curves) - PANELS_ACROSS) : len(curves)]:
+        panel.tick_params(labelbottom=True)
+    figure.supxlabel("labels", fontsize=10, color="#333333")
+    figure.supylabel(metric_words(metric), fontsize=10, color="#333333")
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -155,6 +202,7 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
     if drawn:
         metric = metric or headline(drawn[0])
         parts.insert(0, _plot(drawn, width, metric))
+        parts += _efficiency_tables(drawn, width)
     for report in drawn:
         if report.get("anchoring"):
             parts.append(
@@ -175,17 +223,17 @@ def _draw_curves(axes: Any, reports: Sequence[Report], metric: str) -> None:
         y = [one["value"] for one in measured]
         low = [one["value"] if one["low"] is None else one["low"] for one in measured]
         high = [one["value"] if one["high"] is None else one["high"] for one in measured]
-        colour = COLOURS[number % len(COLOURS)]
+        look = _line(number)
+        colour = look["color"]
         axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
         for edge in (low, high):  # seen where bands overlap, and in grey
-            axes.plot(x, edge, color=colour, alpha=0.35, linewidth=0.7, linestyle=DASHES[number % len(DASHES)])
+            axes.plot(x, edge, color=colour, alpha=0.35, linewidth=0.7, linestyle=look["linestyle"])
         if len(reports) == 1 or len(points) == 1:
             axes.vlines(x, low, high, color=colour, alpha=0.45, linewidth=1)
         axes.plot(
             x,
             y,
-            **_mark(number),
-            linestyle=DASHES[number % len(DASHES)],
+            **look,
             markersize=6,
             linewidth=2,
             label=report["project"],
@@ -288,11 +336,25 @@ def _draw_labels(axes: Any, reports: Sequence[Report]) -> None:
         axes.text(0.5, 0.5, "nothing measured yet", transform=axes.transAxes, ha="center", color="#888888")
 
 
-def _mark(number: int) -> dict[str, Any]:
-    """How a project is told from the others, with or without colour."""
+def _line(number: int, colours: int = len(COLOURS)) -> dict[str, Any]:
+    """How a curve is told from the others, with or without colour: the first `colours` * 6 differ."""
+    return {**_mark(number, colours), "linestyle": DASHES[_turn(number, colours) % len(DASHES)]}
+
+
+def _random_line(number: int) -> dict[str, Any]:
+    """Of several tuners, each has its own."""
+    return {"color": RANDOM, "linestyle": DASHES[number % len(DASHES)], "marker": ""}
+
+
+def _turn(number: int, colours: int) -> int:
+    """The second time, a colour comes with other dashes and another marker."""
+    return number % colours + number // colours
+
+
+def _mark(number: int, colours: int = len(COLOURS)) -> dict[str, Any]:
     return {
-        "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
+        "color": COLOURS[number % colours],
+        "marker": MARKERS[_turn(number, colours) % len(MARKERS)],
         "markeredgecolor": "white",
         "markeredgewidth": 0.8,
     }
@@ -417,6 +479,70 @@ def _plot(reports: Sequence[Report], width: int, metric: str) -> str:
     drawing = figure.build().string(colorless=True).rstrip()
     figure.clear()
     return "\n".join([*(line.rstrip() for line in drawing.splitlines()), *textwrap.wrap(axis, width)])
+
+
+def _efficiency_tables(reports: Sequence[Report], width: int) -> list[str]:
+    found = [report for report in reports if report.get("efficiency")]
+    if not found:
+        return []
+    said = [report["efficiency"] for report in found]
+    title = "\n".join(textwrap.wrap(efficiency_words(found), width))
+    head = ("project", "area", *against_header(found))
+    rows = [(short(report["project"]), *area_cells(report, len(head) - 1)) for report in found]
+    parts = [f"{title}\n{table('', head, rows, width, words={0, 2})}"] if said[0]["labels"] else [title]
+    targets = [
+        (short(report["project"]), f"{metric_words(one['metric'])} {to['target']:g}", target_words(report, to))
+        for report, one in zip(found, said, strict=True)
+        for to in one["targets"]
+    ]
+    return [*parts, table("labels that reach a target", ("project", "target", "labels"), targets, width, words={0, 1})]
+
+
+def efficiency_words(reports: Sequence[Report]) -> str:
+    """What areas and their intervals are, of reports that have them."""
+    said = [report["efficiency"] for report in reports]
+    if said[0]["labels"] is None:
+        return "No areas under the curves: the projects have no numbers of labels in common."
+    low, high = said[0]["labels"]
+    words = f"Area: mean height of the curve from {low:,g} to {high:,g} labels paid for."
+    if any(one["has_intervals"] for one in said):
+        words += " Intervals (95 %) say what other test texts would change; another run could differ by more."
+    if not all(one["has_intervals"] for one in said):
+        words += " No interval: no test texts, or their predictions are gone."
+    return words
+
+
+def against_header(reports: Sequence[Report]) -> tuple[str, ...]:
+    """A heading for differences from the first project, where there are any."""
+    rivals = [one["project"] for report in reports if (one := report["efficiency"]["against_first"])]
+    return (f"against {short(rivals[0])}",) if rivals else ()
+
+
+def area_cells(report: Report, columns: int) -> list[str]:
+    """The area, and in a second column the difference from the first project's."""
+    found = report["efficiency"]
+    return [with_interval(found["area"]), _against_words(found["against_first"])][:columns]
+
+
+def _against_words(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
+    return f"{found['value']:+.3f}{interval}{'' if found['is_paired'] else ', on other texts'}"
+
+
+def target_words(report: Report, reached: Mapping[str, Any]) -> str:
+    """The labels that reach a target, with their interval."""
+    paid = [point["labels_paid"] for point in report["points"]]
+
+    def shown(labels: float | None) -> str:
+        if labels is None:
+            return f"over {max(paid):,}"
+        return f"≤{labels:,.0f}" if labels <= min(paid) else f"{labels:,.0f}"
+
+    value, low, high = (shown(reached[end]) for end in ("labels", "low", "high"))
+    has_interval = report["efficiency"]["has_intervals"] and not value == low == high
+    return f"{value} ({low} to {high})" if has_interval else value
 
 
 def _rounds_table(report: Report, width: int) -> str:

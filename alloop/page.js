@@ -3,6 +3,7 @@
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const select = document.getElementById("metric");
 const boxes = [...document.querySelectorAll("input[data-project]")];
+let pointed = null; // the number of the line whose name is pointed at
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const isTouch = matchMedia("(pointer: coarse)").matches;
 const config = {
@@ -21,6 +22,8 @@ function draw(name) {
   const colour = (variable) => style.getPropertyValue(variable).trim();
   const chosen = select && select.value;
   const left = boxes.filter((box) => !box.checked).map((box) => box.dataset.project);
+  const mostBands = (layout.meta && layout.meta.most_bands) || Infinity;
+  const hasBands = boxes.length - left.length <= mostBands;
   layout.font.color = colour("--ink");
   layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--ink") };
   for (const axis of [layout.xaxis, layout.yaxis]) {
@@ -35,7 +38,14 @@ function draw(name) {
     layout.yaxis.range = layout.meta[chosen].range.slice();
   }
   for (const trace of data) {
-    trace.visible = (!trace.meta || trace.meta === chosen) && !left.includes(trace.legendgroup);
+    const isPointed = pointed !== null && trace.legendgroup === pointed;
+    trace.visible = (!trace.meta || trace.meta === chosen) && (isPointed || !left.includes(trace.legendgroup));
+    if (trace.fill === "toself") {
+      trace.visible = trace.visible && (hasBands || isPointed);
+    }
+    if (name === "curve") {
+      trace.opacity = pointed !== null && !isPointed ? 0.15 : trace.fill ? 0.8 : 1;
+    }
     if (trace.type === "heatmap") {
       trace.colorscale = [[0, colour("--paper")], [1, colour("--heat")]];
     }
@@ -47,10 +57,22 @@ function draw(name) {
 }
 
 function drawAll() {
+  pointed = null; // whoever unticks a name points at it, and wants to see the line go
   for (const one of document.querySelectorAll("[data-metric]")) {
     one.hidden = one.dataset.metric !== select.value;
   }
   Object.keys(figures).forEach(draw);
+}
+
+for (const button of document.querySelectorAll("button[data-tick]")) {
+  button.addEventListener("click", () => {
+    boxes.forEach((box) => { box.checked = button.dataset.tick === "all"; });
+    drawAll();
+  });
+}
+for (const box of isTouch ? [] : boxes) {
+  box.parentElement.addEventListener("mouseenter", () => { pointed = box.dataset.project; draw("curve"); });
+  box.parentElement.addEventListener("mouseleave", () => { pointed = null; draw("curve"); });
 }
 
 drawAll();

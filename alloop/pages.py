@@ -1,7 +1,7 @@
-"""A page to show around: one HTML file that needs no network, with curves to point at. It holds no texts.
+"""Pages to show around, of reports and of simulations: HTML files that need no network, with curves to point at.
 
-Names of projects and labels are anybody's words: `_name` makes them harmless in HTML, `plots.plain` in figures. The
-browser is told to run the page's own two scripts only, by their sums, and to load nothing from anywhere.
+They hold no texts. Names of projects and labels are anybody's words: `_name` makes them harmless in HTML, `plots.plain`
+in figures. The browser is told to run the page's own two scripts only, by their sums, and to load nothing else.
 """
 
 from base64 import b64encode
@@ -14,9 +14,28 @@ from typing import Any
 
 from alloop import plots
 from alloop.errors import DataError
-from alloop.figures import MOST_CONFUSED, measured_on, pays_for_test, short
+from alloop.figures import (
+    MOST_CONFUSED,
+    against_header,
+    area_cells,
+    efficiency_words,
+    measured_on,
+    pays_for_test,
+    short,
+    target_words,
+)
 from alloop.files import write_whole
 from alloop.reports import confused, headline, metric_words, with_interval
+from alloop.simulating.results import (
+    annotators_words,
+    band_words,
+    best_first,
+    duel_words,
+    labels_words,
+    seconds_words,
+)
+
+TICKED = 5  # of many lines of a simulation, at first
 
 Report = Mapping[str, Any]
 
@@ -38,27 +57,33 @@ def page(reports: Sequence[Report]) -> str:
     figures: dict[str, Any] = {}
     parts = [_cards(reports, drawn)]
     if drawn:
-        parts += [_curve(drawn, figures), _audit(drawn, figures), _rounds(drawn), _labels(drawn, figures)]
+        parts += [_curve(drawn, figures), _efficiency(drawn), _audit(drawn, figures), _rounds(drawn)]
+        parts += [_labels(drawn, figures)]
         parts += [_confusions(drawn, figures), _seconds(drawn, figures)]
+    title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
+    about = "What each label bought: how good the model is after every round of labelling."
+    return _whole(title, "alloop report", about, parts, figures, library)
+
+
+def _whole(title: str, maker: str, about: str, parts: Sequence[str], figures: Mapping[str, Any], library: str) -> str:
     data = ",".join(
         f'"{name}":{figure.to_json(engine="json")}' for name, figure in figures.items()
     )  # plotly escapes < and /
     scripts = [library, _file("page.js")] if figures else []
-    title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)} · alloop report</title>
+<title>{escape(title)} · {maker}</title>
 <style>
 {_file("page.css")}</style>
 </head>
 <body>
 <main>
 <h1>{_name(title)}</h1>
-<p class="quiet">What each label bought: how good the model is after every round of labelling.</p>
+<p class="quiet">{about}</p>
 {"".join(parts)}
 <p class="quiet">Made by alloop {escape(version("alloop"))}. This page holds no texts and needs no network.</p>
 </main>
@@ -67,6 +92,73 @@ def page(reports: Sequence[Report]) -> str:
 </body>
 </html>
 """
+
+
+def write_simulation(found: Mapping[str, Any], path: Path) -> None:
+    """Write what a simulation found, the content of its summary.json, as one HTML file, about 5 MB."""
+    title = f"Simulation {path.absolute().parent.name}"
+    write_whole(path, simulation_page(found, title).encode(errors="replace").decode())
+
+
+def simulation_page(found: Mapping[str, Any], title: str) -> str:
+    """The whole page of a simulation as HTML."""
+    library = plots.script()
+    rows = best_first(found)
+    figures: dict[str, Any] = {"curve": plots.mean_curves(rows)}
+    metric, (low, high), seeds = metric_words(rows[0]["metric"]), rows[0]["labels"], rows[0]["seeds"]
+    about = (
+        f"Whole loops, {found['budget']:,} labels each in batches of {found['batch']:,}: "
+        f"{annotators_words(found['annotators'])}. "
+        + (f"Means of {seeds} seeds, with 95 % intervals over seeds." if seeds > 1 else "One seed: no intervals.")
+        + f" The area is the mean height of the curve from {low:g} to {high:g} labels."
+    )
+    keys = _line_keys(rows)
+    parts = [_box("Learning curves", f"{keys}{_place('curve')}<p class='quiet'>{escape(_under_means(rows))}</p>")]
+    parts.append(_box("Best first", _means(rows)))
+    if figure := plots.against_random(rows):
+        figures["against"] = figure
+        words = (
+            f"How much the area under the curve of {metric} differs from that of random, of the same seeds and tuner."
+        )
+        parts.append(_box("Against random", f'<p class="quiet">{escape(words)}</p>{_place("against")}'))
+    return _whole(title, "alloop simulate", escape(about), parts, figures, library)
+
+
+def _line_keys(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Boxes to choose lines by; where there are many, the best and random are ticked."""
+    others = [number for number, row in enumerate(rows) if not row["is_random"]]
+    is_few = len(rows) <= plots.MOST_BANDS
+    ticked = {number for number, row in enumerate(rows) if is_few or row["is_random"] or number in others[:TICKED]}
+    keys = [
+        f'<label><input type="checkbox" data-project="{number}"{" checked" if number in ticked else ""}'
+        f' autocomplete="off">{plots.mark(its)}{_name(row["name"])}</label>'
+        for number, (row, its) in enumerate(zip(rows, plots.looks(rows), strict=True))
+    ]
+    buttons = "" if is_few else '<button data-tick="all">all</button><button data-tick="none">none</button>'
+    return f'<div class="keys">{"".join(keys)}{buttons}</div>'
+
+
+def _under_means(rows: Sequence[Mapping[str, Any]]) -> str:
+    words = band_words(rows)
+    if len(rows) > plots.MOST_BANDS:
+        words += f", drawn while at most {plots.MOST_BANDS} lines are ticked"
+    return f"{words[:1].upper()}{words[1:]}. Point at a name with the mouse to see its line alone."
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> str:
+    metric, (low, high), seeds = metric_words(rows[0]["metric"]), rows[0]["labels"], rows[0]["seeds"]
+    heads = [f"{metric} at {high:g}", "area", "against random", "won/tied/lost"]
+    heads += [f"labels to {one['target']:g}" for one in rows[0]["targets"]] + ["to pick", "a round"]
+    lines = []
+    for row, its in zip(rows, plots.looks(rows), strict=True):
+        cells = [with_interval(row["final"]), with_interval(row["area"]), *duel_words(row["against_random"])]
+        cells += [labels_words(one, low, high, seeds > 1) for one in row["targets"]]
+        cells += seconds_words(row["seconds"])
+        listed = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(f'<tr><th class="words">{plots.mark(its)} {_name(row["name"])}</th>{listed}</tr>')
+    table = _table('<th class="words"></th>' + "".join(f"<th>{escape(one)}</th>" for one in heads), lines)
+    words = "Seconds: to pick a batch, scoring the pool included, and of a whole round; the middle of all rounds."
+    return f'<div class="named">{table}</div><p class="quiet">{words}</p>'
 
 
 def _policy(scripts: Sequence[str]) -> str:
@@ -87,7 +179,7 @@ def _cards(reports: Sequence[Report], drawn: Sequence[Report]) -> str:
             words = "No round has trained a model yet: alloop status says what to do next."
             cards.append(f'<div class="box">{name}<p>{words}</p></div>')
             continue
-        mark = plots.mark(drawn.index(report)) if len(drawn) > 1 else ""
+        mark = plots.mark(plots.look(drawn.index(report))) if len(drawn) > 1 else ""
         cards.append(f'<div class="box">{name}{mark}{_numbers(report)}</div>')
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -138,8 +230,31 @@ def _keys(drawn: Sequence[Report], with_boxes: bool = False) -> str:
     keys = []
     for number, report in enumerate(drawn):
         box = f'<input type="checkbox" data-project="{number}" checked autocomplete="off">' if with_boxes else ""
-        keys.append(f"<label>{box}{plots.mark(number)}{_name(report['project'])}</label>")
+        keys.append(f"<label>{box}{plots.mark(plots.look(number))}{_name(report['project'])}</label>")
     return f'<div class="keys">{"".join(keys)}</div>'
+
+
+def _efficiency(drawn: Sequence[Report]) -> str:
+    found = [report for report in drawn if report.get("efficiency")]
+    if not found:
+        return ""
+    metric = metric_words(found[0]["efficiency"]["metric"])
+    words = f'<p class="quiet">{escape(efficiency_words(found))}</p>'
+    has_areas = found[0]["efficiency"]["labels"] is not None
+    against = against_header(found) if has_areas else ()
+    targets = [one["target"] for one in found[0]["efficiency"]["targets"]]
+    if not has_areas and not targets:
+        return _box(f"Area under the curve: {metric}", words)
+    heads = ["area", *against][: 2 * has_areas] + [f"labels to {target:g}" for target in targets]
+    rows = []
+    for report in found:
+        cells = area_cells(report, (1 + len(against)) * has_areas)
+        cells += [target_words(report, one) for one in report["efficiency"]["targets"]]
+        rows.append(
+            f'<tr><th class="words">{_name(report["project"])}</th>{"".join(f"<td>{one}</td>" for one in cells)}</tr>'
+        )
+    head = '<th class="words"></th>' + "".join(f"<th>{_name(one)}</th>" for one in heads)
+    return _box(f"Area under the curve: {metric}", f'{words}<div class="named">{_table(head, rows)}</div>')
 
 
 def _audit(drawn: Sequence[Report], figures: dict[str, Any]) -> str:

@@ -1,19 +1,22 @@
-"""Interactive figures of reports, drawn by plotly in the browser. Nothing depends on colour.
+"""Interactive figures of reports and simulations, drawn by plotly in the browser. Nothing depends on colour.
 
 One library, one file: plotly is known here, and imported only when something is drawn. It reads `<b>` and its like in
 any text as markup, so names go through `plain` first. What belongs to one metric carries its name as `meta`, what
-belongs to one project its number as `legendgroup` (a shape, as `name`): page.js shows what is asked for.
+belongs to one project, or to one line of a simulation, its number as `legendgroup` (a shape, as `name`): page.js shows
+what is asked for.
 """
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
+from importlib.util import find_spec
 from typing import Any
 
 from alloop.errors import AlloopError
 from alloop.figures import COLOURS as PRINTED
 from alloop.figures import STEP_SHADES, grouped, short, value_range
-from alloop.reports import headline, metric_words, per_label, with_interval
+from alloop.reports import LOWER_IS_BETTER, headline, metric_words, per_label, with_interval
 
 Report = Mapping[str, Any]
 
@@ -24,8 +27,42 @@ PATTERNS = dict(zip(STEP_SHADES, ("", "/", ".", "", "x", "-"), strict=True))
 METRICS = (
     "accuracy f1_macro f1_micro f1_weighted balanced_accuracy subset_accuracy matthews ece log_loss hamming_loss"
 ).split()
-LOWER_IS_BETTER = ("ece", "log_loss", "hamming_loss")
+MOST_BANDS = 7  # of a simulation's lines, that are shown at once
 MOST_COUNTED = 30  # labels of a confusion matrix whose counts can still be read in their cells
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a line is told from the others, with or without colour."""
+
+    colour: str
+    dash: str
+    symbol: str  # "" for none
+
+
+RANDOM_LOOK = Look("#8A8A8A", "dash", "")
+
+
+def look(number: int, colours: int = len(COLOURS)) -> Look:
+    """Of the first `colours` * 6 no two are the same: the second time, a colour comes with other dashes."""
+    turn = number % colours + number // colours
+    return Look(COLOURS[number % colours], _of(DASHES, turn), _of(SYMBOLS, turn))
+
+
+def looks(rows: Sequence[Mapping[str, Any]]) -> list[Look]:
+    """Of the rows of a simulation: random is grey and dashed, for each tuner otherwise, and nothing else is grey."""
+    numbers, randoms = itertools.count(), itertools.count(1)
+    return [
+        replace(RANDOM_LOOK, dash=_of(DASHES, next(randoms)))
+        if row["is_random"]
+        else look(next(numbers), len(COLOURS) - 1)
+        for row in rows
+    ]
+
+
+def is_installed() -> bool:
+    """Whether a page can be drawn."""
+    return find_spec("plotly") is not None
 
 
 def script() -> str:
@@ -87,18 +124,8 @@ def _draw_curve(
     low = [one["value"] if one["low"] is None else one["low"] for one in measured]
     high = [one["value"] if one["high"] is None else one["high"] for one in measured]
     shared: dict[str, Any] = {"meta": metric, "legendgroup": str(number)}
-    look = {"color": _of(COLOURS, number), "dash": _of(DASHES, number)}
-    figure.add_scatter(
-        x=[*x, *reversed(x)],
-        y=[*high, *reversed(low)],
-        fill="toself",
-        fillcolor=_faint(look["color"]),
-        line={**look, "width": 0.6},
-        mode="lines",
-        opacity=0.8,
-        hoverinfo="skip",
-        **shared,
-    )
+    its = look(number)
+    _draw_band(figure, x, low, high, its, shared)
     error = {
         "type": "data",
         "symmetric": False,
@@ -112,8 +139,8 @@ def _draw_curve(
         y=y,
         error_y=error if len(points) == 1 else None,
         mode="lines+markers",
-        line={**look, "width": 2.5},
-        marker={"symbol": _of(SYMBOLS, number), "size": 9},
+        line={"color": its.colour, "dash": its.dash, "width": 2.5},
+        marker={"symbol": its.symbol, "size": 9},
         cliponaxis=False,
         customdata=[
             [plain(short(report["project"], 40)), point["round"], with_interval(one), one["n"]]
@@ -126,13 +153,97 @@ def _draw_curve(
     return [*low, *high]
 
 
+def _draw_band(
+    figure: Any, x: Sequence[float], low: Sequence[float], high: Sequence[float], its: Look, shared: Mapping[str, Any]
+) -> None:
+    figure.add_scatter(
+        x=[*x, *reversed(x)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=_faint(its.colour),
+        line={"color": its.colour, "dash": its.dash, "width": 0.6},
+        mode="lines",
+        opacity=0.8,
+        hoverinfo="skip",
+        **shared,
+    )
+
+
+def mean_curves(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """The mean curves of a simulation with their bands; rows are `best_first`'s."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    ends: list[float] = []
+    for number, (row, its) in enumerate(zip(rows, looks(rows), strict=True)):
+        curve = row["curve"]
+        x, mean, low, high = (curve[key] for key in ("labels", "mean", "low", "high"))
+        shared = {"legendgroup": str(number)}
+        if low is not None:
+            _draw_band(figure, x, low, high, its, shared)
+        figure.add_scatter(
+            x=x,
+            y=mean,
+            mode="lines+markers" if its.symbol else "lines",
+            line={"color": its.colour, "dash": its.dash, "width": 2.5},
+            marker={"symbol": its.symbol or "circle", "size": 8},
+            cliponaxis=False,
+            customdata=[
+                [plain(short(row["name"], 40)), with_interval({"value": value, "low": bottom, "high": top})]
+                for value, bottom, top in zip(mean, low or [None] * len(x), high or [None] * len(x), strict=True)
+            ],
+            hovertemplate="%{customdata[0]}<br>%{x:,} labels<br><b>%{customdata[1]}</b><extra></extra>",
+            **shared,
+        )
+        ends += [*mean, *(low or ()), *(high or ())]
+    metric = rows[0]["metric"]
+    words = metric_words(metric) + (" (lower is better)" if metric in LOWER_IS_BETTER else "")
+    _dress(figure, 460)
+    figure.update_layout(meta={"most_bands": MOST_BANDS}, hoverdistance=40)
+    figure.update_xaxes(title="labels", tickformat=",d")
+    figure.update_yaxes(title=words, tickformat=".2f", range=value_range(min(ends), max(ends)))
+    return figure
+
+
+def against_random(rows: Sequence[Mapping[str, Any]]) -> Any | None:
+    """How much larger each area is than random's, a point with its interval each; None where random did not run."""
+    import plotly.graph_objects as go
+
+    found = [(row, its) for row, its in zip(rows, looks(rows), strict=True) if row["against_random"]]
+    if not found:
+        return None
+    figure = go.Figure()
+    for place, (row, its) in enumerate(found):
+        duel = row["against_random"]
+        value, low, high = duel["value"], duel["low"], duel["high"]
+        interval = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
+        count = f"{duel['wins']} won, {duel['ties']} tied, {duel['losses']} lost"
+        figure.add_scatter(
+            x=[value],
+            y=[place],
+            error_x=None
+            if low is None
+            else {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low], "width": 4},
+            mode="markers",
+            marker={"color": its.colour, "symbol": its.symbol, "size": 10},
+            cliponaxis=False,
+            customdata=[[plain(short(row["name"], 40)), f"{value:+.3f}{interval}", count]],
+            hovertemplate="%{customdata[0]}<br><b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
+        )
+    _dress(figure, 95 + 24 * len(found))
+    figure.add_vline(x=0, line={"color": RANDOM_LOOK.colour, "dash": "dash", "width": 2}, layer="below")
+    figure.update_xaxes(title=f"difference in area, {metric_words(rows[0]['metric'])}", tickformat="+.3~f")
+    figure.update_yaxes(**_ticks([row["name"] for row, _ in found]), range=[len(found) - 0.4, -0.6])
+    return figure
+
+
 def _mark_new_labels(figure: Any, report: Report, number: int) -> None:
     """A dotted line where the label set grew: the two sides answer different questions."""
     for before, point in itertools.pairwise(report["points"]):
         if point["new_labels"]:
             figure.add_vline(
                 x=(before["labels_paid"] + point["labels_paid"]) / 2,
-                line={"color": _of(COLOURS, number), "dash": "dot", "width": 1.5},
+                line={"color": look(number).colour, "dash": "dot", "width": 1.5},
                 name=str(number),
                 annotation={
                     "name": str(number),
@@ -173,7 +284,7 @@ def label_scores(reports: Sequence[Report]) -> Any | None:
             )
         else:
             apart = 0.44 * (number / (len(found) - 1) - 0.5)  # marks of equal values stay side by side
-            marker = {"color": _of(COLOURS, number), "symbol": _of(SYMBOLS, number), "size": 10}
+            marker = {"color": look(number).colour, "symbol": look(number).symbol, "size": 10}
             figure.add_scatter(
                 y=[place + apart for place, _ in shown], mode="markers", marker=marker, cliponaxis=False, **shared
             )
@@ -310,8 +421,8 @@ def _mean_round(report: Report) -> dict[str, float]:
     return {step: sum(one[step] for one in rounds) / len(rounds) for step in STEP_SHADES}
 
 
-def mark(number: int) -> str:
-    """How a project's line looks, as a small SVG picture: colour, dashes and marker."""
+def mark(its: Look) -> str:
+    """A line's look as a small SVG picture: colour, dashes and marker."""
     dash = {"solid": "", "dash": "6 4", "dot": "2 3", "dashdot": "6 3 2 3", "longdash": "9 4", "longdashdot": "9 3 2 3"}
     shape = {
         "circle": '<circle cx="18" cy="7" r="4.5"/>',
@@ -320,10 +431,10 @@ def mark(number: int) -> str:
         "diamond": '<path d="M18 1l6 6-6 6-6-6z"/>',
         "triangle-down": '<path d="M18 12l5-9h-10z"/>',
         "cross": '<path d="M16 2h4v3h3v4h-3v3h-4v-3h-3v-4h3z"/>',
+        "": "",
     }
-    colour = _of(COLOURS, number)
-    line = f'<path d="M0 7h36" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash[_of(DASHES, number)]}"/>'
-    return f'<svg width="36" height="14" fill="{colour}" aria-hidden="true">{line}{shape[_of(SYMBOLS, number)]}</svg>'
+    line = f'<path d="M0 7h36" stroke="{its.colour}" stroke-width="2.5" stroke-dasharray="{dash[its.dash]}"/>'
+    return f'<svg width="36" height="14" fill="{its.colour}" aria-hidden="true">{line}{shape[its.symbol]}</svg>'
 
 
 def plain(words: str) -> str:

@@ -20,7 +20,7 @@ from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
 from alloop.registry import Registry
 from alloop.store import Store, now
-from alloop.strategies import needed_of_pool, refuse_other_kinds, strategies
+from alloop.strategies import needed_of_pool, refuse_cold_start, refuse_other_kinds, strategies
 from alloop.strategies._batches import needs_of_batch, refuse_batch
 from alloop.tuning import tuners
 from alloop.tuning._directory import refuse_needs
@@ -215,7 +215,7 @@ def annotator_options(config: Config) -> dict[str, Any]:
 
 def check_plugins(config: Config, path: Path | None = None) -> None:
     """Build every plug-in the config names. Raises ConfigError for one that does not exist, has a wrong option, or
-    picks by what the tuner cannot give or for another kind of task.
+    picks by what the tuner cannot give, or for another kind of task, or as a cold start by what only a model says.
 
     The message names the line where the key stands, if `path` is the file that the config was read from.
     """
@@ -254,7 +254,9 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
             if registry is strategies:
                 refuse_other_kinds(name, built[key], config.task.kind)
                 needs = built[key].needs
-                if key == "round.strategy":
+                if key == "round.cold_start":
+                    refuse_cold_start(name, built[key], config.task.kind)
+                else:
                     refuse_batch(name, built[key], config.round)
                     needs = needs_of_batch(built[key], config.round)
                     if config.round.candidates_by == "neighbours":

@@ -27,6 +27,7 @@ METRIC_WORDS = {
     "ece": "calibration error",
     "matthews": "Matthews correlation",
 }
+LOWER_IS_BETTER = ("ece", "log_loss", "hamming_loss")
 
 
 def status(project: Project) -> dict[str, Any]:

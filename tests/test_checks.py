@@ -3,7 +3,7 @@
 import csv
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -427,9 +427,57 @@ class Gullible(TfIdf):
         return super().predict(model, texts, needs, seed)
 
 
+class Drawing(TfIdf):
+    """Gives as samples what it is told to: shares of the probabilities that a generator draws."""
+
+    gives = (*TfIdf.gives, "samples")
+
+    def generator(self, seed):
+        return np.random.default_rng(seed)
+
+    def predict(self, model, texts, needs, seed):
+        said = super().predict(model, texts, [need for need in needs if need != "samples"], seed)
+        if "samples" not in needs:
+            return said
+        share = self.generator(seed).random((5, 1, 1), np.float32)
+        return replace(said, samples=share * said.probs + (1 - share) / len(said.labels))
+
+
+class Forgetful(Drawing):
+    """Draws other models each time."""
+
+    def generator(self, seed):
+        return np.random.default_rng()
+
+
+class Stubborn(Drawing):
+    """Draws the same models each time."""
+
+    def generator(self, seed):
+        return np.random.default_rng(0)
+
+
+class Impartial(Drawing):
+    """Draws for each text anew, so that a sample is not one model."""
+
+    def predict(self, model, texts, needs, seed):
+        said = super().predict(model, texts, needs, seed)
+        if said.samples is None:
+            return said
+        share = self.generator(seed).random((*said.samples.shape[:2], 1), np.float32)
+        return replace(said, samples=share * said.probs + (1 - share) / len(said.labels))
+
+
+def test_a_tuner_whose_samples_are_models_keeps_the_contract(tmp_path):
+    check_tuner(Drawing(), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("toy", "complaint"),
     [
+        (Forgetful, "an equal seed gave other samples"),
+        (Stubborn, "another seed gave the same samples"),
+        (Impartial, "the texts beside a text change its samples"),
         (Litterer, "outside its directory"),
         (Unsteady, "different files: .*noise"),
         (Pickler, "pickled"),

@@ -1,3 +1,4 @@
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 
 from alloop.errors import DataError
-from alloop.figures import curve_png, curve_text, value_range
+from alloop.figures import bands_png, curve_png, curve_text, value_range
 
 
 def made_up(project: str = "pets", rounds: int = 3, labels: tuple[str, ...] = ("cat", "dog"), **more: Any) -> Any:
@@ -148,3 +149,22 @@ def test_drawing_writes_nothing_into_the_home_directory(tmp_path: Path) -> None:
     environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", code, here, str(tmp_path / "curve.png")], check=True, env=environment)
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 20])
+def test_mean_curves_are_drawn_together_or_with_a_panel_each(n: int, tmp_path: Path) -> None:
+    curves = [
+        {
+            "name": f"s{number}" if number else "random",
+            "tuner": "tfidf",
+            "is_random": not number,
+            "labels": [10, 20],
+            "mean": [0.5, 0.7 + number / 100],
+            "low": [0.4, 0.6] if number else None,
+            "high": [0.6, 0.95] if number else None,
+        }
+        for number in range(n)
+    ]
+    bands_png(curves, tmp_path / "curves.png", "accuracy", "band: something")
+    width, height = struct.unpack(">II", (tmp_path / "curves.png").read_bytes()[16:24])
+    assert (width, height) == (1500, 810 if n <= 7 else round(150 * (0.9 + 2.1 * -(-n // 4))))

@@ -21,7 +21,7 @@ LAYERS = (
     {"anchoring", "checks", "pace", "project", "shelf"},
     {"steps"},
     {"reports"},
-    {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation"},
+    {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves"},
     {"outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},
     {"serving", "searching", "pages"},
     {"cli", "alloop"},

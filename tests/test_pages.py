@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alloop import plots
 from alloop.errors import AlloopError, DataError
-from alloop.pages import page, write_page
-from alloop.plots import COLOURS, DASHES, SYMBOLS, curves, metric_names, script
+from alloop.pages import page, simulation_page, write_page
+from alloop.plots import COLOURS, DASHES, RANDOM_LOOK, SYMBOLS, against_random, curves, metric_names, script
 from alloop.project import Project
+from alloop.simulating.results import best_first, summarise
 from tests.command import done
 from tests.conftest import sentences
 from tests.label_studio.server import chromium
@@ -41,6 +43,26 @@ def a_report(project: str = "pets", rounds: int = 3, **more: Any) -> Any:
         point["metrics"]["ece"] = {"value": 0.2 / point["round"], "low": 0.05, "high": 0.25, "n": 200}
         point |= {"tuner": "lora", "labels_test": 0, "labels_audit": 0, "seconds_annotating": 90.0}
     return report
+
+
+def a_simulation(strategies: int, seeds: int = 3, **more: Any) -> Any:
+    """Runs of s01, s02, … and random; the higher the number, the better, and random is the worst."""
+    runs = []
+    for number in range(strategies):
+        for seed in range(seeds):
+            values = [0.5 + number / 100 + seed / 1000, 0.7 + number / 100 - seed / 1000]
+            points = [
+                {
+                    "labels": 10 * turn,
+                    "metrics": {"accuracy": {"value": value}},
+                    "seconds": {"train": 2.0, "score": 1.0, "select": 0.5},
+                }
+                for turn, value in enumerate(values, 1)
+            ]
+            name = f"s{number:02}" if number else "random"
+            runs.append({"strategy": name, "tuner": "tfidf", "seed": seed, "points": points})
+    who = {"annotators_per_text": 3, "annotators": 3, "error_rate": 0.1, "skip_rate": 0.0}
+    return {"budget": 20, "batch": 10, "annotators": who, **summarise(runs, "accuracy", [0.6, 0.99]), **more}
 
 
 def fresh(project: str = "fresh") -> Any:
@@ -247,7 +269,60 @@ def test_nothing_in_the_page_points_elsewhere(reports: list[Any]) -> None:
     assert html.count("<script") == (3 if reports[0]["points"] else 1)
 
 
+@pytest.mark.slow
+def test_of_many_strategies_the_best_and_random_are_ticked(look: Callable[..., Seen]) -> None:
+    seen = look(simulation_page(a_simulation(21), "Simulation <b>"), phone=True)
+    assert seen.texts("h1") == ["Simulation <b>"]
+    ticked = seen.page.locator("input:checked").evaluate_all("boxes => boxes.map(one => one.parentElement.textContent)")
+    assert ticked == ["s20", "s19", "s18", "s17", "s16", "random"]
+    assert seen.count("#curve .scatterlayer path.js-fill") == seen.count("#curve .scatterlayer path.js-line") / 2 == 6
+    assert seen.texts("tbody th") == [f" s{number:02}" for number in range(20, 0, -1)] + [" random"]
+    assert seen.texts("tbody tr:first-child td")[2:6] == ["+0.200 (+0.200 to +0.200)", "3/0/0", "≤10", "over 20"]
+    assert seen.count("#against .point") == 20
+    assert seen.width() == 390
+    seen.page.click("button[data-tick=all]")
+    assert (seen.count("#curve path.js-line"), seen.count("#curve path.js-fill")) == (21, 0)
+    seen.page.click("button[data-tick=none]")
+    assert seen.count("#curve path.js-line") == 0
+    assert seen.said == []
+
+
+@pytest.mark.slow
+def test_who_points_at_a_name_sees_its_line_before_the_others(look: Callable[..., Seen]) -> None:
+    seen = look(simulation_page(a_simulation(10), "Simulation"))
+    seen.page.hover(".keys label:nth-child(8)")  # not ticked
+    opacity = "traces => traces.map(one => one.style.opacity)"
+    assert seen.page.locator("#curve .trace.scatter").evaluate_all(opacity).count("0.15") == 12
+    assert seen.count("#curve path.js-line") == 14
+    seen.page.hover("h1")
+    assert (seen.count("#curve path.js-line"), seen.said) == (12, [])
+
+
+def test_a_simulation_without_random_or_with_one_seed_says_no_more_than_it_knows() -> None:
+    found = a_simulation(3, seeds=1)
+    html = without_library(simulation_page(found, "Simulation"))
+    assert "One seed: no intervals." in html
+    assert "3 simulated annotators a text, each wrong about 10 % of the time; the majority decides" in html
+    assert ">+0.020<" in html
+    for key in ("summary", "curves"):
+        found[key] = [one for one in found[key] if one["strategy"] != "random"]
+    for row in found["summary"]:
+        row["against_random"] = None
+    assert 'id="against"' not in simulation_page(found, "Simulation")
+
+
+def test_random_is_grey_and_no_two_strategies_look_the_same() -> None:
+    rows = best_first(a_simulation(31))
+    marks = re.findall(r"<tr>.*?(<svg.*?</svg>)", simulation_page(a_simulation(31), "S"))
+    assert len(set(marks)) == len(rows) == 31
+    assert sum(RANDOM_LOOK.colour in mark for mark in marks) == 1
+    figure = against_random(rows)
+    assert figure is not None
+    assert [trace.marker.color == RANDOM_LOOK.colour for trace in figure.data] == [False] * 30
+
+
 def test_projects_differ_in_colour_dashes_and_marks() -> None:
+    assert len({plots.look(number) for number in range(36)}) == 36
     figure = curves([a_report(f"p{n}") for n in range(6)])
     lines = [trace for trace in figure.data if trace.meta == "accuracy" and trace.mode == "lines+markers"]
     assert len({trace.line.color for trace in lines}) == len(COLOURS) == 6

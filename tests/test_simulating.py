@@ -17,6 +17,7 @@ from alloop.config import load, parse
 from alloop.project import Project, check_plugins
 from alloop.rounds import run_round
 from alloop.simulating.clock import Clock, duration_words
+from alloop.simulating.results import as_text, best_first, summarise
 from alloop.simulating.run import Run, as_toml
 from alloop.simulating.source import Setup
 from alloop.simulating.workers import Order, Worker
@@ -71,6 +72,7 @@ def test_it_says_what_each_strategy_reaches(files, tmp_path):
     assert random["against_random"] is None
     assert margin["targets"][0]["target"] == 0.5
     assert margin["seconds"].keys() == {"score", "select", "round"}
+    assert found["annotators"] == {"annotators_per_text": 1, "annotators": 1, "error_rate": 0.0, "skip_rate": 0.0}
 
     assert json.loads((out / "summary.json").read_text())["summary"] == found["summary"]
     rows = list(csv.DictReader((out / "curves.csv").read_text().splitlines()))
@@ -79,6 +81,7 @@ def test_it_says_what_each_strategy_reaches(files, tmp_path):
     ]
     assert float(rows[2]["mean"]) == margin["final"]["value"]
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "<h1><bdi>Simulation out</bdi></h1>" in (out / "curves.html").read_text(encoding="utf-8")
     assert not (out / "projects").exists()
     assert "4 of 4 runs" in ran.err
 
@@ -174,13 +177,89 @@ def test_the_annotator_errs_as_the_config_says(files, tmp_path):
 
 
 @pytest.mark.slow
+def test_noisy_annotators_err_and_the_majority_of_three_errs_less(files, tmp_path):
+    wrong = {}
+    for asked in (1, 3):
+        out = tmp_path / f"out{asked}"
+        words = [*files, "--tuner", "tfidf", "--strategy", "random", "--budget", 64, "--batch", 32, "--seeds", 1]
+        ran = done("simulate", *words, "--noise", 0.25, "--annotators", asked, "--out", out, "--keep", "--json")
+        assert json.loads(ran.out)["annotators"]["annotators_per_text"] == asked
+        project = Project.open(out / "projects" / "random.tfidf.0")
+        given = project.store.answers()
+        assert {len(answers) for answers in given.values()} == {asked}
+        rows = project.store.resolved(project.store.rounds()[-1].number, "pool")
+        truth = project.store.gold([one.text_id for one in rows])
+        wrong[asked] = sum(one.labels != truth[one.text_id] for one in rows) / len(rows)
+    assert "3 simulated annotators a text, each wrong about 25 % of the time; the majority decides\n" in ran.err
+    # 0.25, and 3 * 0.25**2 * 0.75 + 0.25**3 = 0.16, of 64 texts
+    assert 0.15 < wrong[1] < 0.4
+    assert wrong[3] < wrong[1]
+    ran = alloop("simulate", *words, "--noise", 0.25, "--annotators", 1, "--out", out)
+    assert "has runs with other settings" in ran.err
+
+
+@pytest.mark.slow
+def test_without_plotly_it_says_what_the_page_needs_and_writes_the_rest(files, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    words = [*files, *SMALL[:2], "--strategy", "random", "--budget", 8, "--batch", 8, "--seeds", 1]
+    ran = done("simulate", *words, "--out", tmp_path / "out")
+    assert "note: curves.html needs plotly; pip install 'alloop[html]'" in ran.err
+    assert (tmp_path / "out" / "curves.png").exists()
+    assert not (tmp_path / "out" / "curves.html").exists()
+
+
+def test_a_lower_calibration_error_wins():
+    runs = [
+        {"strategy": name, "tuner": "tfidf", "seed": 0, "points": [point(10, first), point(20, last)]}
+        for name, first, last in (("margin", 0.3, 0.1), ("random", 0.4, 0.2))
+    ]
+    found = summarise(runs, "ece", [0.2])
+    margin = found["summary"][0]
+    assert (margin["against_random"]["wins"], margin["against_random"]["losses"]) == (1, 0)
+    assert margin["against_random"]["value"] == pytest.approx(-0.1)
+    assert (margin["targets"][0]["target"], margin["targets"][0]["labels"]) == (0.2, pytest.approx(15))
+    assert [row["name"] for row in best_first(found)] == ["margin", "random"]
+
+
+def point(labels: int, error: float) -> Any:
+    return {"labels": labels, "metrics": {"ece": {"value": error}}, "seconds": {"score": 1.0}}
+
+
+@pytest.mark.parametrize("tuners", [("tfidf",), ("features", "tfidf")])
+def test_the_table_of_twenty_strategies_fits_and_begins_with_the_best(tuners):
+    runs = [
+        {
+            "strategy": f"long-strategy-{n:02}" if n else "random",
+            "tuner": tuner,
+            "seed": seed,
+            "points": [
+                {
+                    "labels": labels,
+                    "metrics": {"balanced_accuracy": {"value": n / 30 + seed / 100}},
+                    "seconds": {"score": 100.0},
+                }
+                for labels in (100, 2000)
+            ],
+        }
+        for tuner in tuners
+        for n in range(20)
+        for seed in range(5)
+    ]
+    lines = as_text(summarise(runs, "balanced_accuracy", [0.5, 0.6, 0.7])).splitlines()
+    assert max(len(line) for line in lines) <= 120
+    assert lines[3].startswith("long-strategy-19")
+    assert sum("…" in line for line in lines) == 0
+    assert lines[3].split()[-1] == "5/0/0"
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_can_be_corrected(files, tmp_path):
-    config = tmp_path / "cold.toml"
-    config.write_text(project_toml(cold_start="margin"))
+    config = tmp_path / "alone.toml"
+    config.write_text(project_toml(annotate="terminal", more="annotators_per_text = 2\n"))
     words = [*files, "--from", config, "--strategy", "random", "--budget", 8, "--seeds", 1, "--out", tmp_path / "out"]
     ran = alloop("simulate", *words)
     assert ran.code == 1
-    assert "error: random, tfidf, seed 0: round.cold_start = 'margin' needs probs" in ran.err
+    assert "error: random, tfidf, seed 0: annotators_per_text is 2, there are 1 simulated annotators" in ran.err
     assert not (tmp_path / "out").exists()
     config.write_text(project_toml())
     done("simulate", *words)
@@ -229,6 +308,11 @@ def test_a_projects_own_labels_are_replayed_and_it_is_left_alone(make_project, t
     assert after == before
 
 
+def test_a_projects_labels_are_replayed_without_noise(make_project, tmp_path):
+    ran = alloop("simulate", "--project", make_project().root, "--noise", 0.1, "--out", tmp_path / "out")
+    assert (ran.code, "a project's labels are replayed as they are" in ran.err) == (2, True)
+
+
 def test_a_project_with_few_labels_cannot_be_replayed(make_project, tmp_path):
     project = make_project()
     ran = alloop("simulate", "--project", project.root, "--out", tmp_path / "out")
@@ -255,6 +339,7 @@ def test_a_file_without_labels_is_named(files, write_csv, tmp_path):
         (["--tuner", "tf-idf"], 1, "there is no tuner named 'tf-idf'"),
         (["--seeds", 0], 2, "--seeds"),
         (["--project", "somewhere"], 2, "a project has its own texts"),
+        (["--noise", 1.5], 2, "--noise"),
         (["--label-column", "lable"], 1, "has no column lable"),
     ],
 )

@@ -25,11 +25,15 @@ def report(
     as_json: AsJson = False,
     png: Annotated[Path | None, typer.Option(help="Draw the curve into this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page that needs no network into this file.")] = None,
+    target: Annotated[list[float] | None, typer.Option(help="A value to reach; may be repeated.")] = None,
 ) -> None:
-    """Show the label-efficiency curve, with its intervals."""
-    from alloop import figures, reports
+    """Show the label-efficiency curve, with its intervals; of several projects, also how they differ."""
+    from alloop import figures, livecurves, reports
 
-    found = [reports.report(open_project(one)) for one in directories or [Path()]]
+    projects = [open_project(one) for one in directories or [Path()]]
+    found = [reports.report(project) for project in projects]
+    for one, says in zip(found, livecurves.side_by_side(projects, found, target or ()), strict=True):
+        one["efficiency"] = says
     if png is not None:
         figures.curve_png(found, png)
         say(f"Drew {png}.")

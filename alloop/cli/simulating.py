@@ -37,6 +37,12 @@ def simulate(
     metric: Annotated[
         str | None, typer.Option(help="What curves show.", show_default="accuracy; f1_micro with --multi")
     ] = None,
+    noise: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of wrong answers.", show_default="the config's, 0")
+    ] = None,
+    annotators: Annotated[
+        int | None, typer.Option(min=1, help="How many answer each text; the majority decides.", show_default="1")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; they share the cores.", show_default="a core each, 8 at most")
     ] = None,
@@ -44,12 +50,14 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Try strategies and tuners on texts whose labels are known, in whole loops with a simulated annotator."""
-    from alloop import simulating
+    from alloop import pages, plots, simulating
     from alloop.simulating.results import as_text
     from alloop.simulating.source import Source
 
     if project is not None and (data or test or source is not None or text_column or label_column or labels or multi):
         raise UsageError("a project has its own texts, labels and config", "leave the other options out")
+    if project is not None and (noise is not None or annotators is not None):
+        raise UsageError("a project's labels are replayed as they are", "leave --noise and --annotators out")
     if project is None and not data and source is None:
         raise UsageError("say which texts", "--data FILE --test FILE, or --project DIR")
     say_hub([*(data or ()), test])
@@ -65,6 +73,8 @@ def simulate(
             config=source,
             project=project,
             batch=batch,
+            noise=noise,
+            annotators=annotators,
         ),
         simulating.Study(
             strategies=strategy or (),
@@ -84,7 +94,12 @@ def simulate(
     show(found) if as_json else print(as_text(found))
     for words in simulating.words(found, project is not None):
         say(words)
-    say(f"Wrote {out / 'summary.json'}, curves.csv and curves.png.")
+    if plots.is_installed():
+        pages.write_simulation(found, out / "curves.html")
+        say(f"Wrote {out / 'summary.json'}, curves.csv, curves.png and curves.html.")
+    else:
+        say(f"Wrote {out / 'summary.json'}, curves.csv and curves.png.")
+        say("note: curves.html needs plotly; pip install 'alloop[html]', and the same command writes it")
 
 
 def _say_run(words: str) -> None:

@@ -1,6 +1,6 @@
 """Whole loops with a simulated annotator, over strategies, tuners and seeds, by the engine that runs live rounds.
 
-DIR/  settings.json  pool/  runs/margin.lora.0.json  projects/…  summary.json  curves.csv  curves.png
+DIR/  settings.json  pool/  runs/margin.lora.0.json  projects/…  summary.json  curves.csv  curves.png  curves.html
 
 Every run has a seed of its own and copies the same texts, so that runs of one seed differ in nothing but what is
 compared. What is finished is kept: after a kill the same call goes on, and a call with more strategies, tuners or seeds
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from alloop import config as configs
+from alloop.annotators.simulated import Simulated
+from alloop.config import Config
 from alloop.errors import ConfigError, DataError, LockedError, UsageError, did_you_mean
 from alloop.executors import executors
 from alloop.files import is_whole, publish, write_whole
@@ -26,7 +28,7 @@ from alloop.project import DATABASE, Project, check_plugins, tuner_spec
 from alloop.registry import Registry
 from alloop.reports import metric_words
 from alloop.simulating.clock import Clock, duration_words
-from alloop.simulating.results import summarise, write_curves, write_summary
+from alloop.simulating.results import annotators_words, summarise, write_curves, write_summary
 from alloop.simulating.run import POOL, PROJECTS, RANDOM, RUNS, Run, result_of
 from alloop.simulating.source import Setup, Source, load, setup
 from alloop.simulating.workers import LOGS, Order, cores, finish_all
@@ -93,6 +95,7 @@ def simulate(
         if any(order.run.tuner == "features" for order in orders):
             _read_once(out / VECTORS, pool, shared, on_note)
         if orders:
+            on_note(annotators_words(annotators(own[runs[0]])))
             on_note(f"{clock.words()}; {workers} at a time, {budget} labels each in batches of {batch}")
         metric = study.metric or ("accuracy" if shared.config.task.kind == "single" else "f1_micro")
         with closing(finish_all(out, orders, workers)) as done:  # its processes end with us, however that comes
@@ -108,9 +111,17 @@ def simulate(
             _remove_projects(out, runs)
         results = [result for run in runs if (result := result_of(out, run)) is not None]
         found = summarise(results, metric, study.targets)
-        write_summary(out, {"budget": budget, "batch": batch, **found})
+        found = {"budget": budget, "batch": batch, "annotators": annotators(own[runs[0]]), **found}
+        write_summary(out, found)
         write_curves(out, found, metric)
-    return {"runs": results, "summary": found["summary"]}
+    return {"runs": results, **found}
+
+
+def annotators(config: Config) -> dict[str, Any]:
+    """Who labels in the runs: {"annotators_per_text", "annotators", "error_rate", "skip_rate"}."""
+    one = Simulated(**config.options_of("simulated"))
+    rates = {"error_rate": one.error_rate, "skip_rate": one.skip_rate}
+    return {"annotators_per_text": config.annotate.annotators_per_text, "annotators": one.annotators, **rates}
 
 
 def _checked(source: Source, study: Study) -> Study:

@@ -15,7 +15,7 @@ from alloop import efficiency, figures
 from alloop.efficiency import Curve
 from alloop.errors import DataError
 from alloop.files import write_whole
-from alloop.reports import metric_words, with_interval
+from alloop.reports import LOWER_IS_BETTER, metric_words, with_interval
 from alloop.seeds import rng_for
 from alloop.simulating.run import RANDOM
 
@@ -38,6 +38,7 @@ def summarise(results: Sequence[Result], metric: str, targets: Sequence[float] =
             f"the runs have no labels in common: {error}", "a larger --budget, or a smaller --batch"
         ) from None
     x = efficiency.grid(list(curves.values()), low, high)
+    sign = -1 if metric in LOWER_IS_BETTER else 1
     groups: dict[tuple[str, str], list[Result]] = {}
     for one in results:
         groups.setdefault((one["strategy"], one["tuner"]), []).append(one)
@@ -58,14 +59,25 @@ def summarise(results: Sequence[Result], metric: str, targets: Sequence[float] =
             "final": asdict(efficiency.mean(values[mine][:, -1])),
             "area": asdict(efficiency.mean(areas[mine])),
             # the same resamples of the seeds for all: paired
-            "targets": [asdict(efficiency.reach(one, x, values[mine], rng_for(0, 0, "targets"))) for one in targets],
+            "targets": [
+                {
+                    **asdict(efficiency.reach(sign * one, x, sign * values[mine], rng_for(0, 0, "targets"))),
+                    "target": one,
+                }
+                for one in targets
+            ],
             "against_random": None
             if mine == rival or rival not in areas
-            else asdict(efficiency.duel(areas[mine], areas[rival])),
+            else _duel(areas[mine], areas[rival], lower_wins=sign < 0),
             "seconds": _seconds(runs),
         }
         summary.append(row)
     return {"summary": summary, "curves": [_mean_curve(group, x, rows) for group, rows in values.items()]}
+
+
+def _duel(areas: Sequence[float], others: Sequence[float], lower_wins: bool) -> dict[str, Any]:
+    found = asdict(efficiency.duel(areas, others))
+    return {**found, "wins": found["losses"], "losses": found["wins"]} if lower_wins else found
 
 
 def _key(result: Result) -> tuple[str, str, int]:
@@ -123,59 +135,99 @@ def write_curves(out: Path, found: Mapping[str, Any], metric: str) -> None:
         for labels, mean, (low, high) in zip(one["labels"], one["mean"], ends, strict=True):
             writer.writerow((one["strategy"], one["tuner"], f"{labels:g}", metric, mean, low, high, one["seeds"]))
     write_whole(out / "curves.csv", file.getvalue())
-    tuners = {one["tuner"] for one in found["curves"]}
-    named = [
-        {**one, "name": one["strategy"] if len(tuners) == 1 else f"{one['strategy']}, {one['tuner']}"}
-        for one in found["curves"]
+    drawn = best_first(found)
+    figures.bands_png([{**one, **one["curve"]} for one in drawn], out / "curves.png", metric, band_words(drawn))
+
+
+def best_first(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the summary by their areas, each with its "curve", a "name", and whether it "is_random"."""
+    tuners = {one["tuner"] for one in found["summary"]}
+    rows = [
+        {
+            **row,
+            "name": row["strategy"] if len(tuners) == 1 else f"{row['strategy']}, {row['tuner']}",
+            "is_random": row["strategy"] == RANDOM,
+            "curve": curve,
+        }
+        for row, curve in zip(found["summary"], found["curves"], strict=True)
     ]
-    seeds = named[0]["seeds"]
-    band = f"band: 95 % Student interval of the mean of {seeds} seeds" if seeds > 1 else "one seed"
-    figures.bands_png(named, out / "curves.png", metric, band)
+    sign = 1 if rows[0]["metric"] in LOWER_IS_BETTER else -1
+    return sorted(rows, key=lambda row: sign * row["area"]["value"])
+
+
+def band_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the bands of these curves are."""
+    seeds = rows[0]["seeds"]
+    return f"band: 95 % Student interval of the mean of {seeds} seeds" if seeds > 1 else "one seed"
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """The summary for reading."""
-    rows = found["summary"]
+    """The summary for reading, the best first."""
+    rows = best_first(found)
     low, high = rows[0]["labels"]
     seeds, words = rows[0]["seeds"], metric_words(rows[0]["metric"])
-    header = ("strategy", "tuner", f"{words} at {high:g}", "area", "against random", "won/tied/lost", "score + select")
-    cells = [
-        (
-            one["strategy"],
-            one["tuner"],
-            with_interval(one["final"]),
-            with_interval(one["area"]),
-            *_duel_words(one["against_random"]),
-            f"{one['seconds']['score'] + one['seconds']['select']:.2f} s" if one["seconds"] else "–",
-        )
-        for one in rows
-    ]
+    head = ("strategy", "tuner")[: 1 if rows[0]["name"] == rows[0]["strategy"] else 2]
+    named = [tuple(one[column] for column in head) for one in rows]
     of = f"means of {seeds} seeds with 95 % intervals" if seeds > 1 else "one seed, so that there are no intervals"
     title = f"{words} from {low:g} to {high:g} labels, {of}; area: mean height of the curve"
-    parts = [figures.table(title, header, cells, WIDTH, words={0, 1})]
-    if rows[0]["targets"]:
-        columns = ("strategy", "tuner", *(f"{words} {one['target']:g}" for one in rows[0]["targets"]))
-        lines = [
-            (one["strategy"], one["tuner"], *(_labels_words(to, low, high, seeds < 2) for to in one["targets"]))
-            for one in rows
+    if len(head) == 1:
+        title = f"{rows[0]['tuner']}: {title}"
+    header = (*head, f"{words} at {high:g}", "area", "against random", "won/tied/lost")
+    cells = [
+        (*name, with_interval(one["final"]), with_interval(one["area"]), *duel_words(one["against_random"]))
+        for name, one in zip(named, rows, strict=True)
+    ]
+    costs = [
+        (*name, *(labels_words(to, low, high, seeds > 1) for to in one["targets"]), *seconds_words(one["seconds"]))
+        for name, one in zip(named, rows, strict=True)
+    ]
+    targets = [f"{words} {one['target']:g}" for one in rows[0]["targets"]]
+    costs_title = (
+        f"{'labels that reach a target, and ' if targets else ''}seconds: to pick a batch, and of a whole round"
+    )
+    left = {0, len(head) - 1}
+    return "\n\n".join(
+        [
+            figures.table(title, header, cells, WIDTH, words=left),
+            figures.table(costs_title, (*head, *targets, "to pick", "a round"), costs, WIDTH, words=left),
         ]
-        parts.append(figures.table("labels that reach a target", columns, lines, WIDTH, words={0, 1}))
-    return "\n\n".join(parts)
+    )
 
 
-def _labels_words(reached: Mapping[str, Any], first: float, last: float, has_one_seed: bool) -> str:
+def labels_words(reached: Mapping[str, Any], first: float, last: float, has_interval: bool) -> str:
+    """The labels that reach a target: "120 (100 to over 200)". An interval that is the value itself is left out."""
+
     def shown(labels: float | None) -> str:
         return f"over {last:g}" if labels is None else f"≤{labels:.0f}" if labels <= first else f"{labels:.0f}"
 
     value, low, high = shown(reached["labels"]), shown(reached["low"]), shown(reached["high"])
-    return value if has_one_seed or value == low == high else f"{value} ({low} to {high})"
+    return f"{value} ({low} to {high})" if has_interval and not value == low == high else value
 
 
-def _duel_words(duel: Mapping[str, Any] | None) -> list[str]:
+def duel_words(duel: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A difference from random with its interval, and how many seeds won, tied and lost it."""
     if duel is None:
-        return ["–", "–"]
+        return "–", "–"
     interval = "" if duel["low"] is None else f" ({duel['low']:+.3f} to {duel['high']:+.3f})"
-    return [f"{duel['value']:+.3f}{interval}", f"{duel['wins']}/{duel['ties']}/{duel['losses']}"]
+    return f"{duel['value']:+.3f}{interval}", f"{duel['wins']}/{duel['ties']}/{duel['losses']}"
+
+
+def seconds_words(seconds: Mapping[str, float]) -> tuple[str, str]:
+    """What picking a batch takes, scoring the pool included, and the whole round."""
+    if not seconds:
+        return "–", "–"
+    return f"{seconds['score'] + seconds['select']:.2f} s", f"{seconds['round']:.2f} s"
+
+
+def annotators_words(found: Mapping[str, Any]) -> str:
+    """Who labels: "3 simulated annotators a text, each wrong about 10 % of the time; the majority decides"."""
+    asked = found["annotators_per_text"]
+    who = "1 simulated annotator" if asked == 1 else f"{asked} simulated annotators"
+    who += f" a text, of {found['annotators']}" if found["annotators"] > asked else " a text"
+    rate = found["error_rate"]
+    said = [f"{'each ' if asked > 1 else ''}wrong about {100 * rate:g} % of the time" if rate else "never wrong"]
+    said += [f"skips about {100 * found['skip_rate']:g} %"] if found["skip_rate"] else []
+    return f"{who}, {', '.join(said)}" + ("; the majority decides" if asked > 1 else "")
 
 
 def write_summary(out: Path, found: Mapping[str, Any]) -> None:

@@ -39,6 +39,8 @@ class Source:
     config: Path | None = None
     project: Path | None = None
     batch: int | None = None
+    noise: float | None = None
+    annotators: int | None = None
 
     @property
     def template(self) -> Path | None:
@@ -47,11 +49,21 @@ class Source:
         return where and intake.template_at(where)
 
     def values(self) -> dict[str, Any]:
-        """The tables of that config, or of the one that `init` writes."""
+        """The tables of that config, or of the one that `init` writes, with the annotators asked for."""
         if self.template is None:
-            return dict(tomlkit.parse(intake.TEMPLATE).unwrap())
-        configs.load(self.template)  # its own mistakes, with their lines, before ours
-        return dict(tomlkit.parse(self.template.read_text(encoding="utf-8")).unwrap())
+            values = dict(tomlkit.parse(intake.TEMPLATE).unwrap())
+        else:
+            configs.load(self.template)  # its own mistakes, with their lines, before ours
+            values = dict(tomlkit.parse(self.template.read_text(encoding="utf-8")).unwrap())
+        simulated = dict(values.get("options", {}).get("simulated", {}))
+        if self.noise is not None:
+            simulated["error_rate"] = self.noise
+        if self.annotators is not None:
+            simulated["annotators"] = max(self.annotators, simulated.get("annotators", 1))
+            values["annotate"] = {**values.get("annotate", {}), "annotators_per_text": self.annotators}
+        if simulated:
+            values["options"] = {**values.get("options", {}), "simulated": simulated}
+        return values
 
     def files(self) -> tuple[list[str], str | None]:
         """The files of the pool and the test file: those given, or else those that the config names."""
@@ -183,8 +195,13 @@ def setup(out: Path, source: Source) -> Setup:
         and (found := source.template.parent / values.get("model", {}).get("base", "")).is_dir()
     ):
         base = str(found.absolute())  # the pool names it relative to itself
+    asked = source.annotators_per_text(values)
     config = loaded.model_copy(
-        update={"model": loaded.model.model_copy(update={"base": base}), "run": configs.Run(keep="metrics")}
+        update={
+            "model": loaded.model.model_copy(update={"base": base}),
+            "annotate": loaded.annotate.model_copy(update={"annotators_per_text": asked}),
+            "run": configs.Run(keep="metrics"),
+        }
     )
     return Setup(config, options)
 

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from alloop.config import Task
-from alloop.errors import ConfigError
 from alloop.files import publish
 from alloop.project import tuner_spec
 from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids, write_ids
-from alloop.strategies import needed_of_labelled, needed_of_pool, strategies
+from alloop.strategies import needed_of_labelled, needed_of_pool, refuse_cold_start, strategies
 from alloop.strategies._batches import needs_of_batch
 from alloop.work import load_predictions
 
@@ -35,11 +34,8 @@ def do(context: Context) -> dict[str, Any]:
     if not needs:
         return {"skipped": f"{name} looks at no predictions", "selectable": len(selectable)}
     ids = candidates(context, selectable, "random" if model is None else config.round.candidates_by)
-    if model is None and {*of_pool, *of_labelled} - {"embeddings"}:
-        raise ConfigError(
-            f"round.cold_start = {name!r} needs {', '.join(needs)}, which only a trained model has",
-            'take one that works without: cold_start = "kmeans" or "random"',
-        )
+    if model is None:
+        refuse_cold_start(name, strategy, config.task.kind)  # a round that was begun before it was asked of the config
     known = _known_predictions(context) if of_pool == ("probs",) else {}
     labelled = labelled_ids(context) if of_labelled else []
     label_texts = _label_texts(config.task) if "labels.embeddings" in needs else []

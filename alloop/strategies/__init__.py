@@ -1,6 +1,6 @@
 """Query strategies: which texts of the pool are most worth labelling next. Scores: higher = more worth labelling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -69,11 +69,11 @@ class Strategy(Protocol):
 
     `needs` names the fields of Pool it reads, and "labelled.embeddings" or "labelled.probs" where it reads those of the
     texts that have labels too, "labels.embeddings" for those of the labels' names and descriptions: what is predicted
-    is what a strategy asks for. Mostly a class variable; a property
-    where it depends on an option. One that needs `members` may have an option of that name: how many models are
-    trained for it. One that is not for every kind of task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and
-    calls `refuse_other_kinds` first. One that scores each text whatever else is in the batch may say so in a class
-    variable `scores_each: ClassVar[bool] = True`: then batches can be drawn by its scores (`round.batch_mode`).
+    is what a strategy asks for. Mostly a class variable; a property where it depends on an option. One that needs
+    `members` may have an option of that name: how many models are trained for it. One that is not for every kind of
+    task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and calls `refuse_other_kinds` first. One that scores
+    each text whatever else is in the batch may say so in a class variable `scores_each: ClassVar[bool] = True`: then
+    batches can be drawn by its scores (`round.batch_mode`).
     """
 
     @property
@@ -93,6 +93,31 @@ def refuse_other_kinds(name: str, strategy: Strategy, kind: Kind) -> None:
             f"the strategy {name!r} is for tasks of {words[kinds[0]]}, and this one has {words[kind]}",
             'set round.strategy = "margin"',
         )
+
+
+def refuse_cold_start(name: str, strategy: Strategy, kind: Kind) -> None:
+    """Raise ConfigError, naming those that can, for a strategy that cannot pick before there is a model."""
+    if needs := _needed_of_model(strategy):
+        raise ConfigError(
+            f"{name!r} cannot pick before there is a model: it needs {', '.join(needs)}",
+            f"set round.cold_start to one that can: {', '.join(one for one in _cold_starts(kind) if one != name)}",
+        )
+
+
+def _needed_of_model(strategy: Strategy) -> list[str]:
+    """What only a trained model says."""
+    return [need for need in strategy.needs if need.rpartition(".")[2] != "embeddings"]
+
+
+def _cold_starts(kind: Kind) -> Iterator[str]:
+    """The strategies that, with their defaults, can pick before there is a model."""
+    for name in strategies.names():
+        try:
+            strategy = strategies.build(name)
+        except Exception:  # whatever a third party's module raises when it is imported: `alloop doctor` tells of it
+            continue
+        if kind in getattr(strategy, "kinds", (kind,)) and not _needed_of_model(strategy):
+            yield name
 
 
 def needed_of_pool(needs: Sequence[str]) -> tuple[str, ...]:

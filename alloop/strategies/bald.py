@@ -17,7 +17,7 @@ class Bald:
 
     The score is the mutual information in nats of the label and the model: the entropy of the mean of the samples less
     the mean of their entropies. A text that every sample finds doubtful is worth nothing. For a multi-label task it is
-    the mean over the labels. Needs a tuner with samples: "lora" with dropout above 0 (Gal et al. 2017).
+    the mean over the labels. Needs a tuner with samples: "features", or "lora" with dropout above 0 (Gal et al. 2017).
     """
 
     needs: ClassVar[tuple[str, ...]] = ("samples",)

@@ -20,7 +20,8 @@ class Epig:
     The score is the mutual information in nats of the text's label and that of another text, by the samples of the
     model, as a mean over `targets` texts of the pool drawn at random. Unlike "bald" it does not pick oddities, whose
     label tells of nothing but themselves. For a multi-label task it is the mean over the labels, each by itself. Takes
-    time for many labels: their number counts squared. Needs a tuner with samples: "lora" with dropout above 0.
+    time for many labels: their number counts squared. Needs a tuner with samples: "features", or "lora" with dropout
+    above 0.
     """
 
     targets: int = 100

@@ -69,7 +69,8 @@ def refuse_needs(tuner: str, needs: Collection[str], known: Collection[str]) -> 
     if missing:
         hint = "choose another round.strategy, or another model.tuner"
         if missing == ["samples"]:
-            hint = 'set model.tuner = "lora" and under [options.lora] dropout = 0.1, or round.strategy = "committee"'
+            hint = 'set model.tuner = "features", or "lora" and under [options.lora] dropout = 0.1'
+            hint += ', or round.strategy = "committee"'
         raise ConfigError(f"the tuner {tuner!r} cannot give {', '.join(missing)}", hint)
 
 
