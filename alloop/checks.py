@@ -18,10 +18,12 @@ import numpy as np
 
 from alloop.annotators import Annotator, Desk
 from alloop.augmenters import Augmenter
+from alloop.config import BatchMode
 from alloop.errors import AlloopError, ConfigError, ModelError
 from alloop.executors import Executor
 from alloop.records import Example, Kind, Task
 from alloop.strategies import Labelled, Picks, Pool, Strategy, needed_of_labelled
+from alloop.strategies._batches import make_batch
 from alloop.tuning import FitJob, Predictions, Tuner
 from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
 
@@ -55,11 +57,12 @@ def check_strategy(strategy: Strategy) -> None:
     probabilities of exactly 0 and 1, with one label seen; without any label where it needs embeddings alone; with and
     without what it `uses`. A strategy that draws nothing from `rng` picks the same texts in whatever order they come.
     One that has no meaning for a kind of task says so in `kinds`, and raises ConfigError with a hint. One that
-    `scores_each` text scores it the same whatever else is in the batch.
+    `scores_each` text scores it the same whatever else is in the batch. Batches can be made of it in all ways that
+    `[round]` offers.
     """
     check_plugin(strategy)
     known = {field.name for field in dataclasses.fields(Pool)}
-    known |= {f"labelled.{name}" for name in ("embeddings", "probs", "frozen")}
+    known |= {f"labelled.{name}" for name in ("embeddings", "probs", "frozen")} | {"labels.embeddings"}
     uses = getattr(strategy, "uses", ())
     for which, named in (("needs", strategy.needs), ("uses", uses)):
         _hold(isinstance(named, tuple), f"{which} is {named!r}, not a tuple")
@@ -75,12 +78,14 @@ def check_strategy(strategy: Strategy) -> None:
                     _check_picks(strategy, _pool(kind, size, needs, special), n)
             for special in ("twins", "probabilities of 0 and 1", "one label seen"):
                 _check_picks(strategy, _pool(kind, 40, needs, special), 7)
-        if {need.removeprefix("labelled.") for need in strategy.needs} <= {"embeddings"}:
+        if {need.rpartition(".")[2] for need in strategy.needs} <= {"embeddings"}:
             _check_picks(strategy, _pool(kind, 40, strategy.needs, "no label"), 7)
             _check_picks(strategy, dataclasses.replace(_pool(kind, 40, strategy.needs), labelled=None), 7)
         _check_order(strategy, _pool(kind, 40, strategy.needs), 7)
         if getattr(strategy, "scores_each", False):
             _check_scores(strategy, _pool(kind, 40, strategy.needs), 7)
+        for special, n in (("", 7), ("", 40), ("equal texts", 7), ("one label seen", 7)):
+            _check_batches(strategy, _pool(kind, 40, (*strategy.needs, "probs"), special), n)
 
 
 def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
@@ -240,7 +245,8 @@ def _pool(kind: Kind, size: int, needs: Sequence[str], special: str = "") -> Poo
         "probs": np.full((3, 3), 1 / 3, np.float32),
     }
     asked_in, at_random = np.array([0, 1, 2]), np.array([False, True, False])
-    for array in (*arrays.values(), *seen.values(), y, asked_in, at_random):
+    names = np.eye(3, 5, dtype=np.float32)
+    for array in (*arrays.values(), *seen.values(), y, asked_in, at_random, names):
         array.setflags(write=False)
     ids = tuple(f"t1-{one:04}" for one in range(size))
     texts = tuple(f"text {one}" + " and more" * one for one in row)
@@ -248,7 +254,9 @@ def _pool(kind: Kind, size: int, needs: Sequence[str], special: str = "") -> Poo
     labelled = Labelled(("t1-a", "t1-b", "t1-c"), y, **given, asked_in=asked_in, at_random=at_random)
     if special == "no label":
         labelled = Labelled((), y[:0])
-    return Pool(ids, texts, kind, labelled=labelled, **{name: arrays[name] for name in arrays if name in needs})
+    given = {name: arrays[name] for name in arrays if name in needs}
+    of_labels = names if "labels.embeddings" in needs else None
+    return Pool(ids, texts, kind, labelled=labelled, label_embeddings=of_labels, **given)
 
 
 def _refuses(strategy: Strategy, kind: Kind) -> bool:
@@ -305,6 +313,24 @@ def _check_scores(strategy: Strategy, pool: Pool, n: int) -> None:
     few = strategy(pool, n, np.random.default_rng(5)).score
     every = strategy(pool, len(pool), np.random.default_rng(5)).score
     _hold(np.allclose(few, every[:n]), f"it scores each text, and a larger batch has other scores: {few}, {every[:n]}")
+
+
+def _check_batches(strategy: Strategy, pool: Pool, n: int) -> None:
+    """Even over the labels, without near-duplicates or drawn, a batch is n different texts, by the rng alone."""
+    ways: list[dict[str, Any]] = [{"balance": True}, {"unlike": pool.texts[:5]}]
+    modes: tuple[BatchMode, ...] = ("power", "softmax", "soft-rank")
+    ways += [{"mode": mode} for mode in modes if getattr(strategy, "scores_each", False)]
+    ways.append({name: value for way in ways for name, value in way.items()})
+    for way in ways:
+        where = f"{n} of {len(pool)} texts, {way}"
+        picks, again = (make_batch(strategy, pool, n, np.random.default_rng(5), **way) for _ in range(2))
+        rows = set(picks.index.tolist())
+        _hold(len(rows) == len(picks.index) == n, f"{where}: not {n} different picks: {picks.index}")
+        _hold(rows <= set(range(len(pool))), f"{where}: the index points outside: {picks.index}")
+        _hold(len(picks.score) == n, f"{where}: {len(picks.score)} scores")
+        _hold(bool(np.isfinite(picks.score).all()), f"{where}: scores are not all finite: {picks.score}")
+        same = np.array_equal(picks.index, again.index) and np.array_equal(picks.score, again.score)
+        _hold(same, f"{where}: an equal rng gave other picks: {picks.index}, then {again.index}")
 
 
 def _draw_from_global_randomness() -> None:

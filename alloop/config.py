@@ -90,10 +90,13 @@ class Round(Section):
     batch: int = Field(25, ge=1)
     batch_mode: BatchMode = "top"
     batch_beta: float = Field(1.0, ge=0, allow_inf_nan=False)
+    balance: bool = False
+    near_duplicates: Literal["skip", "pick"] = "skip"
     random_share: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
     wait_for: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     low_water: int | None = Field(None, ge=0)
     candidates: int = Field(50_000, ge=1)
+    candidates_by: Literal["random", "uncertain", "neighbours"] = "random"
     seed: int = Field(0, ge=0)
 
     @property

@@ -20,7 +20,8 @@ from alloop.reports import command, lock_holder
 from alloop.shelf import FAMILIES
 from alloop.steps.evaluate import STOP_SET
 from alloop.store import RoundRow, Store
-from alloop.strategies import needed_of_pool, strategies
+from alloop.strategies import needed, needed_of_pool, strategies
+from alloop.strategies._batches import needs_of_batch
 from alloop.tuning import FitJob, Tuner
 
 FEW_TEST_TEXTS = 200  # the accuracy is then known to 7 points at best
@@ -231,7 +232,7 @@ def _cost(project: Project) -> Check:
         return Check("cost", None, "no texts to measure with", f"{command('add', project.root)} FILE")
     tuner = project.tuner(config).build()
     strategy = strategies.build(config.round.strategy, **config.options_of(config.round.strategy))
-    needs = needed_of_pool(strategy.needs)
+    needs = needed_of_pool(needs_of_batch(needed(strategy, tuner.gives), config.round))
     with project.scratch(f"doctor-{os.getpid()}") as out:
         fitted = _fit_seconds(tuner, config, texts, out)
         per_probs = _seconds_per_text(tuner, out, texts, ("probs",))

@@ -21,7 +21,7 @@ from alloop.executors import Executor, executors
 from alloop.registry import Registry
 from alloop.store import Store, now
 from alloop.strategies import needed_of_pool, refuse_cold_start, refuse_other_kinds, strategies
-from alloop.strategies._stochastic import refuse_mode
+from alloop.strategies._batches import needs_of_batch, refuse_batch
 from alloop.tuning import tuners
 from alloop.tuning._directory import refuse_needs
 from alloop.work import TunerSpec
@@ -253,11 +253,15 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
             built[key] = registry.build(name, **options)
             if registry is strategies:
                 refuse_other_kinds(name, built[key], config.task.kind)
+                needs = built[key].needs
                 if key == "round.cold_start":
                     refuse_cold_start(name, built[key], config.task.kind)
-                refuse_needs(config.model.tuner, needed_of_pool(built[key].needs), built["model.tuner"].gives)
-            if key == "round.strategy":
-                refuse_mode(name, built[key], config.round.batch_mode)
+                else:
+                    refuse_batch(name, built[key], config.round)
+                    needs = needs_of_batch(built[key].needs, config.round)
+                    if config.round.candidates_by == "neighbours":
+                        needs = (*needs, "embeddings")
+                refuse_needs(config.model.tuner, needed_of_pool(needs), built["model.tuner"].gives)
         except ConfigError as error:
             at = f"options.{name}" if name in config.options else key
             raise _misplaced(path, at, f"{at}: {error.message}", error.hint) from None

@@ -77,13 +77,15 @@ def project_toml(
     cold_start: str = "kmeans",
     batch: int = 8,
     batch_mode: str = "top",
+    rules: str = "",
+    labels: str = 'labels = ["animal", "vehicle"]',
     annotate: str = "simulated",
     more: str = "",
 ) -> str:
     """A config for the sentences above."""
     return f"""
 [task]
-labels = ["animal", "vehicle"]
+{labels}
 [data]
 text = "text"
 [model]
@@ -93,6 +95,7 @@ strategy = "{strategy}"
 cold_start = "{cold_start}"
 batch = {batch}
 batch_mode = "{batch_mode}"
+{rules}
 [annotate]
 with = "{annotate}"
 {more}

@@ -63,6 +63,9 @@ def test_a_snapshot_of_a_newer_alloop_is_refused() -> None:
         (LABELS + "round.btch = 1", ", line 3: there is no key 'task.round'", "known here: kind, labels, rename"),
         (LABELS + '[round]\nseed = "9"', ', line 4: round.seed: "9" is not a whole number', "without quotes: seed = 9"),
         (LABELS + "[round]\nbatch = 2.5", ", line 4: round.batch: 2.5 is not a whole number", None),
+        (LABELS + '[round]\nnear_duplicates = "skp"', ', line 4: round.near_duplicates: "skp" is not one of: skip, pick', 'did you mean "skip"?'),  # noqa: E501
+        (LABELS + '[round]\ncandidates_by = "doubt"', ', line 4: round.candidates_by: "doubt" is not one of: random, uncertain, neighbours', None),  # noqa: E501
+        (LABELS + "[round]\nbalance = 1", ", line 4: round.balance: 1 is neither true nor false", None),
         (LABELS + "[round]\nbatch = 0", ", line 4: round.batch: 0 is less than 1", None),
         (LABELS + "[round]\nwait_for = 2", ", line 4: round.wait_for: 2 is more than 1.0", None),
         (LABELS + "[round]\nwait_for = nan", ", line 4: round.wait_for: nan is not a finite number", None),

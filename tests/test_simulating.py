@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from alloop.config import load, parse
-from alloop.project import Project
+from alloop.project import Project, check_plugins
 from alloop.rounds import run_round
 from alloop.simulating.clock import Clock, duration_words
 from alloop.simulating.results import as_text, best_first, summarise
 from alloop.simulating.run import Run, as_toml
+from alloop.simulating.source import Setup
 from alloop.simulating.workers import Order, Worker
 from tests.command import alloop, done
 from tests.conftest import project_toml, sentences
@@ -366,6 +367,14 @@ def test_a_directory_of_something_else_is_left_alone(files, tmp_path):
 def test_a_config_written_to_a_file_reads_as_an_equal_one(make_project):
     config = load(make_project(more="[options.kmeans]\n").root / "alloop.toml")
     assert parse(as_toml(config)) == config
+
+
+def test_random_stays_uniform_beside_strategies_whose_batches_are_made_otherwise():
+    shared = Setup(parse(project_toml(batch_mode="power", rules="balance = true")), {})
+    margin, uniform = (shared.config_of(Run(name, "tfidf", 0)) for name in ("margin", "random"))
+    assert (margin.round.batch_mode, margin.round.balance) == ("power", True)
+    assert (uniform.round.batch_mode, uniform.round.balance) == ("top", False)
+    check_plugins(uniform)
 
 
 def test_the_clock_counts_rounds_of_the_same_kind():

@@ -125,13 +125,15 @@ class Setup:
         `random` draws at random from the first text on: it stands for labelling a random sample.
         """
         shared = self.config
-        cold_start = RANDOM if run.strategy == RANDOM else shared.round.cold_start
+        cold_start, uniformly = shared.round.cold_start, {}
+        if run.strategy == RANDOM:
+            cold_start, uniformly = RANDOM, {"batch_mode": "top", "balance": False}
         used = {run.strategy, run.tuner, cold_start, "simulated", *shared.augment.use}
         return shared.model_copy(
             update={
                 "model": shared.model.model_copy(update={"tuner": run.tuner}),
                 "round": shared.round.model_copy(
-                    update={"strategy": run.strategy, "cold_start": cold_start, "seed": run.seed}
+                    update={"strategy": run.strategy, "cold_start": cold_start, "seed": run.seed, **uniformly}
                 ),
                 "options": {name: dict(given) for name, given in self.options.items() if name in used},
             }

@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from alloop.config import Task
 from alloop.files import publish
 from alloop.project import tuner_spec
-from alloop.seeds import rng_for
+from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids, write_ids
 from alloop.strategies import needed, needed_of_labelled, needed_of_pool, refuse_cold_start, strategies
+from alloop.strategies._batches import needs_of_batch
 from alloop.work import load_predictions
 
 LABELLED = "labelled"  # the directory, beside the pool's predictions, of those of the texts that have labels
 FROZEN = "frozen"  # the directory, in that one, of what the bare base says of them
+LABELS = "labels"  # and of those of the labels' names
 
 
 def do(context: Context) -> dict[str, Any]:
@@ -27,15 +30,18 @@ def do(context: Context) -> dict[str, Any]:
     name = strategy_name(context)
     strategy = strategies.build(name, **config.options_of(name))
     needs = needed(strategy, tuner_spec(config).build().gives)
+    if not is_cold(context):
+        needs = needs_of_batch(needs, config.round)
     of_pool, of_labelled = needed_of_pool(needs), needed_of_labelled(needs)
     model = context.published("train")
     if not needs:
         return {"skipped": f"{name} looks at no predictions", "selectable": len(selectable)}
-    ids = candidates(context, selectable)
+    ids = candidates(context, selectable, "random" if model is None else config.round.candidates_by)
     if model is None:
         refuse_cold_start(name, strategy, config.task.kind)  # a round that was begun before it was asked of the config
     known = _known_predictions(context) if of_pool == ("probs",) else {}
     labelled = labelled_ids(context) if of_labelled else []
+    label_texts = _label_texts(config.task) if "labels.embeddings" in needs else []
 
     def fill(out: Path) -> None:
         texts = context.project.store.texts
@@ -49,10 +55,15 @@ def do(context: Context) -> dict[str, Any]:
             (out / LABELLED).mkdir()
             _predict_labelled(context, model, [text.text for text in texts(labelled)], of_labelled, out / LABELLED)
             write_ids(out / LABELLED, labelled)
+        if label_texts:
+            (out / LABELS).mkdir()
+            context.predict(model, label_texts, ("embeddings",), out / LABELS)
 
     ingredients = {"model": model and model.name, "ids": ids, "needs": needs, "tuner": tuner_spec(config).name}
     if labelled:
         ingredients["labelled"] = labelled
+    if label_texts:
+        ingredients["labels"] = label_texts
     directory = publish(context.directory("score", ingredients), fill)
     return {"directory": context.relative(directory), "scored": len(ids), "selectable": len(selectable)}
 
@@ -69,6 +80,12 @@ def _predict_labelled(
         context.predict(None, texts, ("embeddings",), out / FROZEN)
 
 
+def _label_texts(task: Task) -> list[str]:
+    """What each label is called, as words: "name: description"."""
+    names = [label.name.replace("_", " ") for label in task.labels]
+    return [f"{name}: {label.description}".removesuffix(": ") for name, label in zip(names, task.labels, strict=True)]
+
+
 def strategy_name(context: Context) -> str:
     """The strategy that picks in this round."""
     return context.config.round.cold_start if is_cold(context) else context.config.round.strategy
@@ -82,15 +99,6 @@ def is_cold(context: Context) -> bool:
 def labelled_ids(context: Context) -> list[str]:
     """The pool's texts that have labels in this round."""
     return [one.text_id for one in context.project.store.resolved(context.round.number, "pool")]
-
-
-def candidates(context: Context, selectable: Sequence[str]) -> list[str]:
-    """At most `round.candidates` of the selectable texts, a uniform sample, in id order."""
-    most = context.config.round.candidates
-    if len(selectable) <= most:
-        return list(selectable)
-    rng = rng_for(context.round.seed, context.round.number, "candidates")
-    return [selectable[i] for i in sorted(rng.choice(len(selectable), most, replace=False))]
 
 
 def _known_predictions(context: Context) -> dict[str, np.ndarray]:

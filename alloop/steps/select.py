@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from alloop.config import BatchMode
 from alloop.seeds import rng_for
+from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids
-from alloop.steps.score import FROZEN, LABELLED, candidates, is_cold, strategy_name
+from alloop.steps.score import FROZEN, LABELLED, LABELS, is_cold, labelled_ids, strategy_name
 from alloop.store import PickRow
 from alloop.strategies import Labelled, Pool, strategies
-from alloop.strategies._stochastic import draw_batch
+from alloop.strategies._batches import make_batch
 from alloop.work import load_predictions
 
 
@@ -29,7 +29,8 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     drawn = sorted(rng.choice(len(selectable), at_random, replace=False))
     random_ids = {selectable[i] for i in drawn}
     pool = _pool(context, selectable, random_ids)
-    picks, note = _picked(context, pool, min(batch - at_random, len(pool)), len(selectable) - at_random, rng)
+    n = min(batch - at_random, len(pool))
+    picks, note = _picked(context, pool, n, len(selectable) - at_random, _to_be_unlike(context, random_ids), rng)
     predicted = _predictions_of(context, [*random_ids, *(pick.text_id for pick in picks)])
     probability = at_random / len(selectable)
     draws = [PickRow(one, 0, None, "random", probability, None) for one in sorted(random_ids)]
@@ -70,6 +71,7 @@ def _pool(context: Context, selectable: Sequence[str], left_out: set[str]) -> Po
         samples=None if said.samples is None else said.samples[:, rows],
         members=None if said.members is None else said.members[:, rows],
         labelled=_labelled(context, directory / LABELLED),
+        label_embeddings=load_predictions(directory / LABELS).embeddings,
     )
 
 
@@ -100,16 +102,36 @@ def _labelled(context: Context, directory: Path) -> Labelled:
     )
 
 
-def _picked(context: Context, pool: Pool, n: int, of: int, rng: np.random.Generator) -> tuple[list[PickRow], str]:
+def _to_be_unlike(context: Context, random_ids: set[str]) -> list[str] | None:
+    """The texts that no pick may nearly equal: the labelled ones, those asked about before, and now at random.
+
+    Not the test texts, which must not decide what is learnt from. None where near-duplicates may be picked.
+    """
+    if context.config.round.near_duplicates == "pick":
+        return None
+    store = context.project.store
+    asked = store.asked_ids().union(labelled_ids(context), random_ids) - set(store.test_ids())
+    return [text.text for text in store.texts(sorted(asked))]
+
+
+def _picked(
+    context: Context, pool: Pool, n: int, of: int, unlike: Sequence[str] | None, rng: np.random.Generator
+) -> tuple[list[PickRow], str]:
     """The strategy's n picks and its note; `of` is how many texts could have been among the candidates."""
     if n == 0:
         return [], ""
     name, settings = strategy_name(context), context.config.round
-    mode: BatchMode = "top" if is_cold(context) else settings.batch_mode
     strategy = strategies.build(name, **context.config.options_of(name))
-    picks = draw_batch(strategy, pool, n, rng, mode, settings.batch_beta)
+    if is_cold(context):
+        picks = make_batch(strategy, pool, n, rng, unlike=unlike)
+    else:
+        mode, beta = settings.batch_mode, settings.batch_beta
+        picks = make_batch(strategy, pool, n, rng, mode=mode, beta=beta, balance=settings.balance, unlike=unlike)
     # every text was equally likely to be drawn, so that the model can be judged by these as by the random share
-    probability = n / of if picks.at_random else None
+    uniformly = picks.at_random and (
+        settings.candidates_by == "random" or not strategy.needs or of < settings.candidates
+    )
+    probability = n / of if uniformly else None
     return [
         PickRow(pool.ids[int(row)], 0, float(score), name, probability, None)
         for row, score in zip(picks.index, picks.score, strict=True)

@@ -1,7 +1,7 @@
 """Query strategies: which texts of the pool are most worth labelling next. Scores: higher = more worth labelling."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -33,7 +33,8 @@ class Pool:
     """The texts a strategy may pick from, sorted by id, with what the strategy's `needs` asked for.
 
     ids (N,); texts (N,); probs (N, C): rows sum to 1 for `kind` "single", independent for "multi"; samples (T, N, C);
-    members (E, N, C); embeddings (N, D). Arrays may be memory-mapped and must not be written to.
+    members (E, N, C); embeddings (N, D); label_embeddings (C, D) of the labels' names, if asked for as
+    "labels.embeddings". Arrays may be memory-mapped and must not be written to.
     """
 
     ids: Sequence[str]
@@ -44,9 +45,22 @@ class Pool:
     members: np.ndarray | None = None
     embeddings: np.ndarray | None = None
     labelled: Labelled | None = None
+    label_embeddings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def part(self, rows: np.ndarray) -> "Pool":
+        """The pool of some of the texts, with the same labelled ones."""
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            texts=[self.texts[row] for row in rows],
+            probs=None if self.probs is None else self.probs[rows],
+            samples=None if self.samples is None else self.samples[:, rows],
+            members=None if self.members is None else self.members[:, rows],
+            embeddings=None if self.embeddings is None else self.embeddings[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -67,12 +81,13 @@ class Strategy(Protocol):
     """Picks n texts of a pool.
 
     `needs` names the fields of Pool it reads, and "labelled.embeddings", "labelled.probs" or "labelled.frozen" where it
-    reads those of the texts that have labels too: they are predicted only for a strategy that asks. Mostly a class
-    variable; a property where it depends on an option. A class variable `uses` names what it reads where the tuner
-    gives it, and does without elsewhere. One that needs `members` may have an option of that name: how many models are
-    trained for it. One that is not for every kind of task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and
-    calls `refuse_other_kinds` first. One that scores each text whatever else is in the batch may say so in a class
-    variable `scores_each: ClassVar[bool] = True`: then batches can be drawn by its scores (`round.batch_mode`).
+    reads those of the texts that have labels too, "labels.embeddings" for those of the labels' names and descriptions:
+    what is predicted is what a strategy asks for. Mostly a class variable; a property where it depends on an option. A
+    class variable `uses` names what it reads where the tuner gives it, and does without elsewhere. One that needs
+    `members` may have an option of that name: how many models are trained for it. One that is not for every kind of
+    task has a class variable `kinds: ClassVar[tuple[Kind, ...]]`, and calls `refuse_other_kinds` first. One that scores
+    each text whatever else is in the batch may say so in a class variable `scores_each: ClassVar[bool] = True`: then
+    batches can be drawn by its scores (`round.batch_mode`).
     """
 
     @property
@@ -105,7 +120,7 @@ def refuse_cold_start(name: str, strategy: Strategy, kind: Kind) -> None:
 
 def _needed_of_model(strategy: Strategy) -> list[str]:
     """What only a trained model says."""
-    return [need for need in strategy.needs if need.removeprefix("labelled.") != "embeddings"]
+    return [need for need in strategy.needs if need.rpartition(".")[2] != "embeddings"]
 
 
 def _cold_starts(kind: Kind) -> Iterator[str]:

@@ -50,6 +50,8 @@ def made_up(size: int, needs: tuple[str, ...], kind: Any) -> Any:
     labelled = Labelled(
         [f"t1-l{row}" for row in range(LABELLED)], np.eye(LABELS, dtype=np.float32)[label[size:]], **seen
     )
+    if "labels.embeddings" in needs:
+        given["label_embeddings"] = centres
     ids = [f"t1-{row:06}" for row in range(size)]
     return Pool(ids, ids, kind, labelled=labelled, **given)
 
