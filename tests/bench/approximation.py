@@ -2,9 +2,10 @@
 
     python tests/bench/approximation.py [--size 20000] [--only herding kmeans]
 
-The exact one is the same strategy with its limits lifted, by the same random numbers. The pool is made up: 384
-dimensions and 77 clusters of unlike sizes and widths, 500 labelled texts, a batch of 50; 1,000 for cluster-margin,
-which approximates above 500 picks only. For an objective that is to be small, k-means, it is the exact one by ours.
+The exact one is the same strategy with its limits lifted, by the same random numbers; typiclust's 500 clusters stay:
+they are its authors'. The pool is made up: 384 dimensions and 77 clusters of unlike sizes and widths, 500 labelled
+texts, a batch of 50; 1,000 for cluster-margin, which approximates above 500 picks only. For an objective that is to be
+small, k-means, it is the exact one by ours.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from alloop.strategies.density import Density
 from alloop.strategies.margin import unsure
 
 PACKAGE = "alloop.strategies."
-LIMITS = "_geometry.FULL herding.ROOM probcover.ROOM typiclust.MEASURED typiclust.MOST_CLUSTERS density.MOST".split()
+LIMITS = "_geometry.FULL herding.ROOM probcover.ROOM typiclust.MEASURED density.MOST".split()
 LIMITS += "cluster_margin.MERGED discriminative.OF_EACH".split()
 TARGET = 0.95
 
@@ -61,11 +62,18 @@ def kmeans(pool: Pool, n: int) -> float:
         return inertia() / ours
 
 
-def of_picks(name: str, pool: Pool, n: int, worth: Callable[[np.ndarray], float], **options: object) -> float:
-    """`worth` of our picks by that of the exact ones."""
-    ours = strategies.build(name, **options)(pool, n, np.random.default_rng(0)).index
+def of_picks(
+    name: str, pool: Pool, n: int, worth: Callable[[np.ndarray], float], seeds: int = 1, **options: object
+) -> float:
+    """`worth` of our picks by that of the exact ones, both as a mean over `seeds`."""
+
+    def mean() -> float:
+        strategy = strategies.build(name, **options)
+        return float(np.mean([worth(strategy(pool, n, np.random.default_rng(seed)).index) for seed in range(seeds)]))
+
+    ours = mean()
     with exact():
-        return worth(ours) / worth(strategies.build(name, **options)(pool, n, np.random.default_rng(0)).index)
+        return ours / mean()
 
 
 def max_herding(pool: Pool, n: int) -> float:
@@ -100,7 +108,8 @@ def typi_clust(pool: Pool, n: int) -> float:
         nearest = np.sqrt(np.sort(squared_distances(x[rows], x), axis=1)[:, 1:21])
         return float((1 / nearest.mean(1)).mean())
 
-    return of_picks("typiclust", pool, n, typicality)
+    # a few, as which clusters k-means finds changes it by a tenth for small batches, whether it is exact or not
+    return of_picks("typiclust", pool, n, typicality, seeds=4)
 
 
 def density(pool: Pool, n: int) -> float:

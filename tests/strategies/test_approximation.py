@@ -15,7 +15,6 @@ LOW = {  # about what they are to 20,000
     "probcover.ROOM": SIZE * SIZE // 2,
     "probcover.FEWEST": 1,
     "typiclust.MEASURED": SIZE // 5,
-    "typiclust.MOST_CLUSTERS": 50,
     "density.MOST": SIZE // 10,
     "cluster_margin.MERGED": SIZE // 4,
 }
