@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STUDIO := .studio
+REFERENCES := .references
 # one torch thread per test process: two processes of two threads each on two cores are many times slower
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
@@ -20,6 +21,12 @@ $(STUDIO)/.ready: alloop/studio-requirements.txt
 	$(STUDIO)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
+# other libraries of active learning, which the strategies are compared with, in an environment of their own as well
+$(REFERENCES)/.ready: tests/references/requirements.txt
+	$(PYTHON) -m venv --clear $(REFERENCES)
+	$(REFERENCES)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 demo: $(VENV)/.ready
 	@rm -rf demo
 	$(BIN)/alloop init demo --from projects/support-desk
@@ -33,7 +40,7 @@ demo: $(VENV)/.ready
 	@echo "    $(BIN)/alloop init my-project --data my.csv --labels first,second,third --round"
 	@echo "    $(BIN)/alloop round my-project      # when they are labelled: trains, measures, asks about the next"
 
-test: $(VENV)/.ready $(STUDIO)/.ready
+test: $(VENV)/.ready $(STUDIO)/.ready $(REFERENCES)/.ready
 	$(PYTEST)
 
 test-fast: $(VENV)/.ready
@@ -49,4 +56,4 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(STUDIO) demo build
+	rm -rf $(VENV) $(STUDIO) $(REFERENCES) demo build

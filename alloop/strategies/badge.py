@@ -18,7 +18,9 @@ class Badge:
     each with p >= 0.5, and the labels' one-vs-rest gradients lie side by side. The first pick has the longest, as in
     the authors' code; each next is drawn by its squared distance to the nearest one picked. The score is the mean of
     that over the pool before the pick, which the first shares with the second. Distances come from (p - e) and h,
-    whose product is never made.
+    whose product is never made. As in the authors' code, distances are to picks alone: scikit-activeml's are to the
+    origin as well, as if a text without a gradient had been picked. small-text's gradient is -p times h, which is the
+    longest where the model is sure.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("embeddings", "probs")

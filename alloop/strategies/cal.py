@@ -19,7 +19,8 @@ class Cal:
 
     The score is the mean divergence in nats of the model's prediction of the text from those of its nearest labelled
     texts, KL(p of the neighbour || p of the text); for a multi-label task the mean over the labels. Nearest by
-    embeddings of unit length. With few labels the nearest is not near: better once there are some hundred.
+    embeddings of unit length. With few labels the nearest is not near: better once there are some hundred. small-text
+    looks for neighbours in the pool too, where it finds the text itself; the paper's have labels.
 
     neighbours: how many labelled texts are compared.
     """

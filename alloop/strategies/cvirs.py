@@ -19,7 +19,8 @@ class Cvirs:
     The score is s * v, both from 0 to 1. s: over the labels, the mean share of the pool that is further from p = 0.5
     (Borda's count of the ranks). v: over the labelled texts, the mean distance between their labels and those with
     p >= 0.5: the entropy distance, normalised (the information that the two sets of labels do not share), and 1 for
-    opposite sets.
+    opposite sets. small-text's score is another one: it computes this distance and returns Hamming's, takes the order
+    of the rows for their ranks, and measures doubt by the sum of the other labels' p, not by the paper's |2p - 1|.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)

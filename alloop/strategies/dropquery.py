@@ -21,7 +21,8 @@ class DropQuery:
     centre, the largest first. The score is the share of the candidates in the cluster. Where there are fewer candidates
     than n, the texts that changed the next most often join them, in the order of chance. Labels of a multi-label task
     have a head each, and a text changes where one of them does. Until two labels have been seen all texts are
-    candidates, so it also serves as a cold start.
+    candidates, so it also serves as a cold start. What is left of an embedding is scaled up, as by any dropout in
+    training; scikit-activeml leaves it short, so that the head's intercepts decide more than they do of whole texts.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("embeddings", "labelled.embeddings")

@@ -16,7 +16,8 @@ class Egl:
 
     Its gradient for the label c is (p - e_c) [h, 1], so the score is sum_c p_c |p - e_c| times |[h, 1]|. For a
     multi-label task it is the mean over the labels of 2 p (1 - p), times |[h, 1]|. The built-in tuners give embeddings
-    of one length: with them the probabilities alone decide.
+    of one length: with them the probabilities alone decide. The length is Euclidean, as in the paper; small-text adds
+    up absolute values, and over the whole model, which takes a backward pass for each text and label.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs", "embeddings")

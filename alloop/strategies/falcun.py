@@ -17,7 +17,9 @@ class Falcun:
 
     A text's chance is (u + d)^gamma: u is one minus its margin, for several labels that of the closest; d starts as u
     and is then the smallest L1 distance of its probabilities to those of a pick, brought to 0 to 1 over the texts that
-    are left. Looks at no embedding, so it is quick. The scores only tell the order: they fall evenly from 1.
+    are left. Looks at no embedding, so it is quick. The scores only tell the order: they fall evenly from 1. As in the
+    authors' code d keeps its scale from pick to pick; scikit-activeml compares new distances with a d that it has
+    brought to 0 to 1 already, which is another scale.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)

@@ -23,6 +23,7 @@ class Herding:
     "uncertainty" counts each text by one minus its margin (Bae et al. 2025, "Uncertainty Herding"), with the width
     shrinking to the smallest distance of two labelled texts; the paper's temperature scaling is left out. There the
     margin of several labels is that of the closest; it needs a model, while "none" also serves as a cold start.
+    scikit-activeml's width is the root of the number of dimensions unless told, where all unit vectors look alike.
     Above 16,384 texts the pool to resemble is a random sample of it, of 2,684 at 100,000; any text may be picked.
     """
 

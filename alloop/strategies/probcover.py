@@ -15,7 +15,8 @@ from alloop.strategies._geometry import (
     unit_rows,
 )
 
-GOAL = 10_000  # texts to cover, at most
+ROOM = 1 << 31  # texts times those to cover, a bit for each pair: 256 MiB, and all of the pool up to 46,340 texts
+FEWEST = 10_000  # texts to cover, at least
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class ProbCover:
     A ball holds the texts nearer than `delta`, in Euclidean distance of unit-length embeddings; labelled texts have
     balls too. With `delta` 0 it is the largest for which 95 % of the balls hold texts of a single cluster, by k-means
     with a cluster for each label. The score is the share of the pool that the ball adds. When all is covered the rest
-    is drawn at random, with a score of 0. Above 10,000 texts those to cover, and the balls that `delta` is found by,
-    are a random sample of as many; any text may be picked. It also serves as a cold start. The labels play no part but
-    for their number: one per text or several are the same to it.
+    is drawn at random, with a score of 0. Above 46,340 texts those to cover, and the balls that `delta` is found by,
+    are a random sample, of 21,474 at 100,000; any text may be picked. It also serves as a cold start. The labels play
+    no part but for their number: one per text or several are the same to it. scikit-activeml tries a few radii, so its
+    is the next smaller one it tried. small-text's balls keep texts that another ball holds: its picks lie together.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("embeddings", "labelled.embeddings")
@@ -40,7 +42,8 @@ class ProbCover:
 
     def __call__(self, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
         x, seen = unit_rows(pool), labelled_unit_rows(pool)  # (N, D), (M, D)
-        goal = x if len(x) <= GOAL else x[np.sort(rng.choice(len(x), GOAL, replace=False))]  # (T, D)
+        most = max(FEWEST, ROOM // len(x))
+        goal = x if len(x) <= most else x[np.sort(rng.choice(len(x), most, replace=False))]  # (T, D)
         delta = self.delta or _purest(goal, _labels(pool, n), int(rng.integers(2**31)))
         balls = np.zeros((len(x), -(-len(goal) // 64)), np.uint64)  # (N, T / 64) a bit for every text to cover
         for part in parts(len(x), len(goal)):

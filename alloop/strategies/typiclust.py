@@ -23,7 +23,9 @@ class TypiClust:
     picked texts, the largest of them, clusters of 5 and fewer last: the text with the highest typicality, one over the
     mean distance to its neighbours in the cluster, of 4,096 random ones where it is larger. The score is the cluster's
     share of all texts less its labelled and picked ones, lower still for the small clusters. It also serves as a cold
-    start. The labels play no part: one per text or several are the same to it.
+    start. The labels play no part: one per text or several are the same to it. 20 neighbours, or half of a cluster
+    where that is fewer, are the authors'; scikit-activeml has 5, or the whole of a cluster, and draws at random once
+    each cluster has a label, where here the least labelled comes next.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("embeddings", "labelled.embeddings")

@@ -73,7 +73,8 @@ def test_what_a_labelled_text_covers_is_not_covered_again():
 
 
 def test_a_large_pool_is_covered_by_a_sample_of_it(monkeypatch):
-    monkeypatch.setattr("alloop.strategies.probcover.GOAL", 100)
+    monkeypatch.setattr("alloop.strategies.probcover.ROOM", 600 * 100)
+    monkeypatch.setattr("alloop.strategies.probcover.FEWEST", 1)
     picks = pick(groups(300, 200, 100), 3)
     assert np.searchsorted([300, 500, 600], picks.index, "right").tolist() == [0, 1, 2]
 
