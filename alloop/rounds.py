@@ -23,6 +23,7 @@ class Outcome:
     labels: int
     pushed: int
     resumed: bool
+    stopped: dict[str, str] | None = None  # by which "rule" of `run.stop`, on what "evidence"
 
 
 def run_round(
@@ -59,7 +60,7 @@ def run_round(
             if result is None:
                 raise waiting_for(context) or WaitingError("annotators have not answered yet")
         summary = project.store.round(row.number).summary
-    return Outcome(row.number, summary["labels"], summary["pushed"], resumed)
+    return Outcome(row.number, summary["labels"], summary["pushed"], resumed, summary.get("stopped"))
 
 
 def abandon_round(project: Project) -> int | None:
