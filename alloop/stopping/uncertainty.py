@@ -30,7 +30,9 @@ class Uncertainty:
         if not found:
             return unmeasured("uncertainty", self.rounds)
         mean = sum(one.value for one in found) / len(found)
-        return Advice(mean < self.threshold, f"mean entropy {mean:.3f} of the stop set (stops below {self.threshold:g})")
+        return Advice(
+            mean < self.threshold, f"mean entropy {mean:.3f} of the stop set (stops below {self.threshold:g})"
+        )
 
 
 plugin = Uncertainty
