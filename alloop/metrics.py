@@ -210,7 +210,7 @@ class _Counted:
 
 def _surprise(p: np.ndarray) -> np.ndarray:
     """-p ln p, 0 at 0."""
-    return np.asarray(-p * np.log(np.where(p > 0, p, 1)))
+    return np.asarray(p * np.log(1 / np.where(p > 0, p, 1)))
 
 
 def _refuse(probs: np.ndarray) -> None:
