@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alloop.config import Config, restore
+from alloop.errors import ConfigError
 from alloop.metrics import Metric
 from alloop.stopping import Advice, Seen, stopping
 from alloop.store import Store
@@ -40,8 +41,12 @@ def history(store: Store, current: int | None = None) -> list[Seen]:
 
 
 def advise(config: Config, name: str, seen: Sequence[Seen]) -> Advice:
-    """What one rule says after the last of these rounds."""
-    return stopping.build(name, **config.options_of(name))(seen)
+    """What one rule says after the last of these rounds. Raises ConfigError for options that it lacks."""
+    try:
+        rule = stopping.build(name, **config.options_of(name))
+    except ConfigError as error:
+        raise ConfigError(f"options.{name}: {error.message}", error.hint) from None
+    return rule(seen)
 
 
 def advice(config: Config, seen: Sequence[Seen]) -> dict[str, dict[str, Any]]:

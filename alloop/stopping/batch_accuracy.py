@@ -15,7 +15,7 @@ class BatchAccuracy:
     strict with many labels, the share of right decisions is high for a model that gives none. Texts that were drawn at
     random do not count; answers that were given in sight of the model's suggestion do, and flatter it.
 
-    threshold: their 0.9.
+    threshold: 0.9 of hard texts is more of all texts; it cannot be reached where people disagree more than that.
     rounds: the batches of so many rounds count together, each text alike: one batch of 25 is right by chance too often.
     """
 

@@ -10,7 +10,8 @@ from alloop.stopping import Advice, Seen
 class Budget:
     """Stops when as many labels are paid for, or annotators have worked as long, as was meant to be spent.
 
-    Without a limit it never stops.
+    Without a limit it never stops. It looks back: a batch that was asked for is paid for as a whole, where
+    `alloop run --until-labels` makes the last one smaller.
 
     labels: at most so many, those of test texts that people labelled included; none set by default.
     hours: of all annotators together, as far as the annotator measures time; none set by default.

@@ -11,10 +11,10 @@ class Kappa:
     """Stops when successive models agree about the stop set, beyond what chance would bring: stabilising predictions.
 
     Bloodgood & Vijay-Shanker 2009: the mean of Cohen's kappa between each model and the one before, over the last
-    rounds, is at least the threshold. (small-text averages how much kappa changes instead, which also stops where
-    models keep disagreeing to the same degree.)
+    rounds, is at least the threshold. (Not how much kappa changes from round to round, as some code has it: that also
+    stops where models keep disagreeing to the same degree.)
 
-    threshold: their 0.99; lower stops earlier, and they found 0.98 to 0.99 to be what data sets have in common.
+    threshold: their 0.99; lower stops earlier.
     rounds: their window of 3 agreements, so that one lucky pair is not enough.
     """
 
