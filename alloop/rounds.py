@@ -48,7 +48,9 @@ def run_round(
         finished = context.results
         for step in STEPS:
             if step.name in finished:
-                published(project, row, step.name)
+                # the pool's predictions were for the picks; what has been asked since is no longer in the pool
+                if step.name != "score" or "push" not in finished:
+                    published(project, row, step.name)
                 continue
             on_step(row.number, step.name)
             started = now()
