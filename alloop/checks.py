@@ -21,7 +21,9 @@ from alloop.augmenters import Augmenter
 from alloop.config import BatchMode
 from alloop.errors import AlloopError, ConfigError, ModelError
 from alloop.executors import Executor
+from alloop.metrics import Metric
 from alloop.records import Example, Kind, Task
+from alloop.stopping import Advice, Seen, StoppingRule
 from alloop.strategies import Labelled, Picks, Pool, Strategy, needed_of_labelled
 from alloop.strategies._batches import make_batch
 from alloop.tuning import FitJob, Predictions, Tuner
@@ -211,6 +213,66 @@ def check_executor(executor: Executor, directory: Path) -> None:
         _hold(bool(error.message), "a job that failed raised an error without a message")
     else:
         raise ContractError("a job that failed raised nothing")
+
+
+def check_stopping(rule: StoppingRule) -> None:
+    """Says the same of the same rounds, in one line of evidence, whatever was measured; of no rounds, not to stop.
+
+    Tried on a single round, on several that rise, fall, stand still or have a gap, with perfect and with worthless
+    values, on rounds that measured nothing at all or lack one of the splits.
+    """
+    check_plugin(rule)
+    for about, history in _histories().items():
+        try:
+            said = rule(history)
+        except Exception as error:
+            raise ContractError(f"{about}: it raised {error!r}") from error
+        _hold(isinstance(said, Advice), f"{about}: it returned {said!r}, not Advice")
+        _hold(said.stop is True or said.stop is False, f"{about}: stop is {said.stop!r}, neither True nor False")
+        is_line = isinstance(said.evidence, str) and bool(said.evidence.strip()) and "\n" not in said.evidence
+        _hold(is_line, f"{about}: the evidence is {said.evidence!r}, not a line of words")
+        _hold("nan" not in said.evidence.split(), f"{about}: the evidence has a number that is none: {said.evidence}")
+        _hold(not (said.stop and not history), f"{about}: it stops: {said.evidence}")
+        _hold(rule(history) == said, f"{about}: it says something else the second time")
+        _hold(rule(tuple(history)) == said, f"{about}: it says something else of a tuple of the same rounds")
+
+
+def _histories() -> dict[str, list[Seen]]:
+    """What it is about -> rounds, oldest first."""
+    curves = {
+        "rising": [0.5 + one / 20 for one in range(9)],
+        "falling": [0.9 - one / 20 for one in range(9)],
+        "constant": [0.7] * 9,
+        "perfect": [1.0] * 9,
+        "worthless": [0.0] * 9,
+    }
+    found: dict[str, list[Seen]] = {"no rounds": []}
+    for name, values in curves.items():
+        rounds = [_seen(number, value) for number, value in enumerate(values, 2)]
+        found |= {f"{name} rounds": rounds, f"two {name} rounds": rounds[:2], f"one {name} round": rounds[:1]}
+        unmeasured = dataclasses.replace(rounds[-2], metrics={})
+        found[f"{name} rounds, one of them unmeasured"] = [*rounds[:-2], unmeasured, rounds[-1]]
+        for split in rounds[0].metrics:
+            found[f"{name} rounds without {split}"] = [
+                dataclasses.replace(one, metrics={key: row for key, row in one.metrics.items() if key != split})
+                for one in rounds
+            ]
+    found["rounds that measured nothing"] = [Seen(number, 10 * number, 0.0, {}) for number in range(1, 9)]
+    return found
+
+
+def _seen(number: int, value: float) -> Seen:
+    names = {
+        "stop": ("kappa", "change", "delta_f", "uncertainty"),
+        "batch": ("accuracy",),
+        "test": ("accuracy", "f1_micro", "f1_macro"),
+        "audit": ("accuracy", "f1_micro", "f1_macro"),
+    }
+    metrics = {
+        split: {name: Metric(name, value, max(0.0, value - 0.1), min(1.0, value + 0.1), 10 * number) for name in some}
+        for split, some in names.items()
+    }
+    return Seen(number, 10 * number, 60.0 * number, metrics)
 
 
 def _hold(promise: bool, broken: str) -> None:

@@ -141,6 +141,7 @@ class Annotate(Section):
 class Run(Section):
     executor: str = "inline"
     keep: Literal["all", "metrics"] | int = 3
+    stop: str | None = None
 
     @field_validator("keep", mode="before")
     @classmethod

@@ -209,6 +209,7 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
                 "\n".join(textwrap.wrap(f"{report['project']}: {anchoring_words(report['anchoring'])}", width))
             )
         parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
+        parts.append(_stopping_table(report, width))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -583,6 +584,25 @@ def _confusions_table(report: Report, width: int) -> str:
     ]
     header = ("texts of", "were taken for", "how often")
     return table(f"{report['project']}: most confused", header, rows, width, words={0, 1})
+
+
+def _stopping_table(report: Report, width: int) -> str:
+    rows = [(one["rule"], one["round"], one["labels"], one["evidence"]) for one in stopping_rows(report)]
+    title = f"{report['project']}: stopping rules, where each would have ended the labelling, and what it says now"
+    return table(title, ("rule", "round", "labels", "now"), rows, width, words={0, 3})
+
+
+def stopping_rows(report: Report) -> list[dict[str, str]]:
+    """A row of a table for each stopping rule: {"rule", "round", "labels", "evidence"}."""
+    return [
+        {
+            "rule": name,
+            "round": f"{said['first']['round']}" if said["first"] else "–",
+            "labels": f"{said['first']['labels']:,}" if said["first"] else "–",
+            "evidence": f"{'stop' if said['stop'] else 'go on'}: {said['evidence']}",
+        }
+        for name, said in report.get("stopping", {}).items()
+    ]
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], width: int, words: set[int]) -> str:

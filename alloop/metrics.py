@@ -1,5 +1,7 @@
 """How good a model is, from its probabilities and the truth: point estimates, and intervals for the ones that count.
 
+Without the truth: how far two models agree, and how sure one is.
+
 Every measure is a function of counts and sums over rows, so a resample is a vector of how often each row counts, and
 all resamples are measured by a few matrix products. The sample itself is the resample in which each row counts once:
 one piece of code gives the estimate and its interval. scikit-learn's definitions, without the second its import takes.
@@ -75,6 +77,44 @@ def difference(
     n = len(y)
     resampled = _resample(measure, n, rng)[name] if n > 1 else None
     return _with_interval(name, float(measure(np.ones((1, n)))[name][0]), resampled, n)
+
+
+def agreement(before: np.ndarray, after: np.ndarray, kind: Kind) -> dict[str, float]:
+    """How far two models decide alike about the same texts, from probs (N, C) each: kappa, change, delta_f.
+
+    kappa is one minus the disagreements over those that chance would bring, both summed over the labels, each with the
+    shares in which the models give it. With one label per text that is Cohen's (1960); with several, the mean of the
+    labels' kappas, weighted so that a label which hardly ever occurs hardly counts. change is the share of texts whose
+    decision is not the same. delta_f is 1 - macro-F1 of the one as judged by the other (Altschuler & Bloodgood 2019).
+    One that is not defined is not there: kappa where both models say the same of all texts, delta_f where they give no
+    label. Raises ValueError without rows and ModelError for probs that are not all numbers.
+    """
+    _refuse(before)
+    _refuse(after)
+    one, other = decide(before, kind), decide(after, kind)
+    n = len(one)
+    share, others = one.mean(0), other.mean(0)  # (C,)
+    by_chance = float((share * (1 - others) + others * (1 - share)).sum())
+    changed = one != other  # (N, C)
+    table = _Table((one * other).sum(0), one.sum(0), other.sum(0), np.array([n]))
+    found = {"change": float(changed.any(1).mean())}
+    if by_chance > 0:
+        found["kappa"] = 1 - float(changed.sum()) / n / by_chance
+    if table.occurs.any():
+        found["delta_f"] = 1 - float(_mean(table.f1(), table.occurs))
+    return found
+
+
+def uncertainty(probs: np.ndarray, kind: Kind) -> float:
+    """The mean entropy of probs (N, C), 0-1: over the most it could be; of each label by itself for multi-label tasks.
+
+    Raises ValueError without rows and ModelError for probs that are not all numbers.
+    """
+    _refuse(probs)
+    p = np.asarray(probs, np.float64)
+    if kind == "multi":
+        return float((_surprise(p) + _surprise(1 - p)).mean() / np.log(2))
+    return float(_surprise(p).sum(1).mean() / np.log(p.shape[1]))
 
 
 def decide(probs: np.ndarray, kind: Kind) -> np.ndarray:
@@ -168,11 +208,20 @@ class _Counted:
         return np.asarray(total / columns.shape[1])
 
 
-def _prepare(y: np.ndarray, probs: np.ndarray, kind: Kind) -> _Counted:
-    if not len(y):
+def _surprise(p: np.ndarray) -> np.ndarray:
+    """-p ln p, 0 at 0."""
+    return np.asarray(p * np.log(1 / np.where(p > 0, p, 1)))
+
+
+def _refuse(probs: np.ndarray) -> None:
+    if not len(probs):
         raise ValueError("there are no rows to measure")
     if not np.isfinite(probs).all():
         raise ModelError("the model's probabilities are not all numbers", "train it again, with a lower learning rate")
+
+
+def _prepare(y: np.ndarray, probs: np.ndarray, kind: Kind) -> _Counted:
+    _refuse(probs)
     truth = (y > 0).astype(np.float64)
     tiny = np.finfo(probs.dtype if probs.dtype.kind == "f" else np.float64).eps  # scikit-learn's limit for a p of 0
     probs = np.asarray(probs, np.float64)

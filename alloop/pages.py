@@ -22,6 +22,7 @@ from alloop.figures import (
     measured_on,
     pays_for_test,
     short,
+    stopping_rows,
     target_words,
 )
 from alloop.files import write_whole
@@ -60,6 +61,7 @@ def page(reports: Sequence[Report]) -> str:
         parts += [_curve(drawn, figures), _efficiency(drawn), _audit(drawn, figures), _rounds(drawn)]
         parts += [_labels(drawn, figures)]
         parts += [_confusions(drawn, figures), _seconds(drawn, figures)]
+        parts.append(_stopping(drawn))
     title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     about = "What each label bought: how good the model is after every round of labelling."
     return _whole(title, "alloop report", about, parts, figures, library)
@@ -333,6 +335,25 @@ def _confusions(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
 def _seconds(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
     figures["seconds"] = plots.step_seconds(drawn)
     return _box("Seconds per round" + ("" if len(drawn) == 1 else ", on average"), _place("seconds"))
+
+
+def _stopping(drawn: Sequence[Report]) -> str:
+    """What each stopping rule says."""
+    head = '<th class="words">rule</th><th>round</th><th>labels</th><th class="words">now</th>'
+    tables = []
+    for report in drawn:
+        rows = [
+            f'<tr><td class="words">{_name(row["rule"])}</td><td>{row["round"]}</td><td>{row["labels"]}</td>'
+            f'<td class="words">{_name(row["evidence"])}</td></tr>'
+            for row in stopping_rows(report)
+        ]
+        if rows:
+            title = f"<h3>{_name(report['project'])}</h3>" if len(drawn) > 1 else ""
+            tables.append(f"<div>{title}{_table(head, rows)}</div>")
+    words = "The round and its labels at which each rule would have ended the labelling, and what it says now."
+    if not tables:
+        return ""
+    return _box("When to stop", f'<p class="quiet">{words}</p><div class="tables">{"".join(tables)}</div>')
 
 
 def _box(title: str, content: str) -> str:

@@ -19,6 +19,7 @@ from alloop.config import Config
 from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
 from alloop.registry import Registry
+from alloop.stopping import stopping
 from alloop.store import Store, now
 from alloop.strategies import needed_of_pool, refuse_cold_start, refuse_other_kinds, strategies
 from alloop.strategies._batches import needs_of_batch, refuse_batch
@@ -226,7 +227,10 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
         ("annotate.with", annotators, config.annotate.backend),
         ("run.executor", executors, config.run.executor),
         *(("augment.use", augmenters, name) for name in config.augment.use),
+        *([] if config.run.stop is None else [("run.stop", stopping, config.run.stop)]),
     ]
+    # every rule is asked, whether or not it ends anything
+    chosen += [(f"options.{name}", stopping, name) for name in stopping.names() if name in config.options]
     for key, registry, name in chosen:
         try:
             registry.get(name)
@@ -235,7 +239,7 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
     used = {name for _, _, name in chosen}
     for name in config.options:
         if name not in used:
-            near = did_you_mean(name, used)
+            near = did_you_mean(name, used | set(stopping.names()))
             raise _misplaced(
                 path,
                 f"options.{name}",

@@ -20,7 +20,7 @@ P = TypeVar("P")
 
 
 class Registry(Generic[P]):
-    """The plug-ins of one family: `strategies`, `tuners`, `augmenters`, `annotators`, `executors`."""
+    """The plug-ins of one family: `strategies`, `tuners`, `augmenters`, `annotators`, `executors`, …"""
 
     def __init__(self, family: str, package: str) -> None:
         self.family = family
@@ -29,7 +29,7 @@ class Registry(Generic[P]):
     @property
     def one(self) -> str:
         """What a member is called in messages."""
-        return {"strategies": "strategy"}.get(self.family, self.family.removesuffix("s"))
+        return {"strategies": "strategy", "stopping": "stopping rule"}.get(self.family, self.family.removesuffix("s"))
 
     def names(self) -> list[str]:
         """Every name that `get` knows, sorted."""

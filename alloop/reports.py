@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from alloop.advice import advice, history
 from alloop.anchoring import anchoring
 from alloop.annotators import HasAddress
 from alloop.config import Config, restore
 from alloop.errors import AlloopError
 from alloop.pace import pace, pace_words
-from alloop.project import Project, is_alive
+from alloop.project import CONFIG, Project, is_alive
 from alloop.steps import STEPS
 from alloop.store import MetricRow, RoundRow, Store
 
@@ -36,6 +37,7 @@ def status(project: Project) -> dict[str, Any]:
     "labelled" and "skipped" are texts, "waiting" is tasks nobody has answered yet, "unread" tasks whose answers the
     next round will read, "unused" answers without a label of today. "left" is how many pool texts can still be picked.
     "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
+    "stopping" is what every stopping rule says: name -> {"stop", "since", "evidence", "first"}, see `alloop.advice`.
     """
     store, config = project.store, project.config
     row = store.last_round()
@@ -57,6 +59,7 @@ def status(project: Project) -> dict[str, Any]:
         "annotator": config.annotate.backend,
         "annotating": pace(store, _answers_left(store, config, tasks)),
         "holder": lock_holder(project),
+        "stopping": advice(config, history(store)),
     }
     found["next"] = _next(project, config, found, tasks, trouble)
     return found
@@ -129,6 +132,8 @@ def _next(
         return f"{command('add', project.root)} FILE  # the pool has fewer texts than round.batch, {config.round.batch}"
     if found["texts"]["left"] == 0 and _knows_all(project, found):
         return f"{command('report', project.root)}  # no text is left to ask about"
+    if (rule := config.run.stop) is not None and _has_stopped(project, found, rule):
+        return f"{command('report', project.root)}  # {rule} says stop; to go on, {_edit_to_go_on(project, rule)}"
     return again
 
 
@@ -139,6 +144,22 @@ def _knows_all(project: Project, found: Mapping[str, Any]) -> bool:
         return False
     labels = found["labels"]["labelled"] - found["labels"]["labelled_test"] - found["labels"]["unused"]
     return not row.summary.get("pushed") and row.summary.get("labels", 0) >= labels
+
+
+def _has_stopped(project: Project, found: Mapping[str, Any], rule: str) -> bool:
+    """Whether the rule has ended the last round, and says the same with today's options."""
+    row = project.store.last_round()
+    ended = row is not None and row.summary.get("stopped") and not found["labels"]["unread"]
+    return bool(ended and found["stopping"].get(rule, {}).get("stop"))
+
+
+def stopped_words(project: Project, rule: str, evidence: str) -> str:
+    """That the rule of `run.stop` has ended the labelling, why, and what to edit where it should go on."""
+    return f"{rule} says stop: {evidence}. To go on, {_edit_to_go_on(project, rule)}."
+
+
+def _edit_to_go_on(project: Project, rule: str) -> str:
+    return f"change [options.{rule}] in {project.root / CONFIG} or take out run.stop"
 
 
 def _answer_first(project: Project, config: Config, again: str) -> str:
@@ -212,10 +233,12 @@ def report(project: Project) -> dict[str, Any]:
     no test texts, and the metrics are then those of the random texts, which every point has under "audit" too.
     "labels" is what a model was trained on, "labels_paid" what people have labelled by then. "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
+    "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
+    not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
-    metrics = {split: _by_round(store.metrics(split)) for split in ("test", "audit")}
+    metrics = {split: _by_round(store.metrics(split)) for split in ("test", "audit", "stop", "batch")}
     points: list[dict[str, Any]] = []
     names: tuple[str, ...] = ()
     last: dict[str, Any] = {}
@@ -230,6 +253,7 @@ def report(project: Project) -> dict[str, Any]:
                 **_bought(row, config),
                 "metrics": metrics[measured_on].get(row.number, {}),
                 "audit": metrics["audit"].get(row.number, {}),
+                "stopping": _stopping_series(metrics["stop"].get(row.number, {}), metrics["batch"].get(row.number, {})),
                 "seconds": store.step_seconds(row.number),
                 "new_labels": [name for name in config.task.names if known and name not in known],
                 "tuner": config.model.tuner,
@@ -244,7 +268,14 @@ def report(project: Project) -> dict[str, Any]:
         "points": points,
         "confusion": last.get("evaluate", {}).get("confusion"),
         "anchoring": anchoring(store, project.config.task.kind, project.config.task.rename),
+        "stopping": advice(project.config, history(store)),
     }
+
+
+def _stopping_series(stop: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("kappa", "change", "delta_f", "uncertainty")
+    values = {name: stop[name]["value"] if name in stop else None for name in names}
+    return {**values, "batch_accuracy": next(iter(batch.values()), None)}
 
 
 def _bought(row: RoundRow, config: Config) -> dict[str, Any]:
@@ -349,10 +380,18 @@ def status_text(found: Mapping[str, Any]) -> str:
         lines.append(("seconds", seconds_words(found["seconds"])))
     if found["annotating"]:
         lines.append(("pace", pace_words(found["annotating"])))
+    if found["round"]["number"]:
+        lines.append(("stopping", stopping_words(found["stopping"])))
     if found["holder"]:
         lines.append(("lock", _says_holder(found["holder"])))
     lines.append(("next", found["next"]))
     return "\n".join([found["project"], *(f"  {name:8} {words}" for name, words in lines)])
+
+
+def stopping_words(rules: Mapping[str, Any]) -> str:
+    """Which rules would stop, in a line: "2 of 7 rules would stop: kappa since round 8, change since round 9"."""
+    say = [f"{name} since round {said['since']}" for name, said in rules.items() if said["stop"]]
+    return f"{len(say)} of {len(rules)} rules would stop" + (f": {', '.join(say)}" if say else "")
 
 
 def _round_words(state: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ class Outcome:
     labels: int
     pushed: int
     resumed: bool
+    stopped: dict[str, str] | None = None  # by which "rule" of `run.stop`, on what "evidence"
 
 
 def run_round(
@@ -47,7 +48,9 @@ def run_round(
         finished = context.results
         for step in STEPS:
             if step.name in finished:
-                published(project, row, step.name)
+                # the pool's predictions were for the picks; what has been asked since is no longer in the pool
+                if step.name != "score" or "push" not in finished:
+                    published(project, row, step.name)
                 continue
             on_step(row.number, step.name)
             started = now()
@@ -59,7 +62,7 @@ def run_round(
             if result is None:
                 raise waiting_for(context) or WaitingError("annotators have not answered yet")
         summary = project.store.round(row.number).summary
-    return Outcome(row.number, summary["labels"], summary["pushed"], resumed)
+    return Outcome(row.number, summary["labels"], summary["pushed"], resumed, summary.get("stopped"))
 
 
 def abandon_round(project: Project) -> int | None:

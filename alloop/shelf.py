@@ -10,16 +10,17 @@ from alloop.consensus import consensus_rules
 from alloop.errors import UsageError, did_you_mean
 from alloop.executors import executors
 from alloop.registry import Registry
+from alloop.stopping import stopping
 from alloop.strategies import strategies
 from alloop.tuning import tuners
 
-FAMILIES: dict[str, Registry[Any] | None] = {
+FAMILIES: dict[str, Registry[Any]] = {
     "strategies": strategies,
     "tuners": tuners,
     "augmenters": augmenters,
     "annotators": annotators,
     "executors": executors,
-    "stopping": None,  # none yet
+    "stopping": stopping,
     "consensus": consensus_rules,
 }
 
@@ -32,13 +33,11 @@ def contents(family: str | None = None, name: str | None = None) -> dict[str, di
             f"there is no family {family!r}; there are: {', '.join(FAMILIES)}",
             f"did you mean {near!r}?" if near else None,
         )
-    if family is not None and name is not None and FAMILIES[family] is None:
-        raise UsageError(f"{family} has no plug-ins yet", "alloop plugins")
     found: dict[str, dict[str, Any]] = {}
     for one, registry in FAMILIES.items():
         if family in (None, one):
-            names = [] if registry is None else registry.names() if name is None else [name]
-            found[one] = {member: _about(registry, member) for member in names if registry is not None}
+            names = registry.names() if name is None else [name]
+            found[one] = {member: _about(registry, member) for member in names}
     return found
 
 
@@ -52,7 +51,7 @@ def as_text(found: dict[str, dict[str, Any]], details: bool = False) -> str:
     """The same for reading; `details` adds the whole help."""
     lines = []
     for family, members in found.items():
-        lines.append(f"{family}:" if members else f"{family}: none")
+        lines.append(f"{family}:")
         for name, about in members.items():
             lines.append(f"  {name:18} {about['summary']}")
             if details:

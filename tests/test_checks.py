@@ -18,6 +18,7 @@ from alloop.checks import (
     check_augmenter,
     check_executor,
     check_plugin,
+    check_stopping,
     check_strategy,
     check_tuner,
 )
@@ -25,6 +26,7 @@ from alloop.errors import ConfigError
 from alloop.executors import executors
 from alloop.executors.inline import Inline
 from alloop.records import Annotation, Task
+from alloop.stopping import Advice, stopping
 from alloop.strategies import Picks, Pool, strategies
 from alloop.tuning import tuners
 from alloop.tuning.tfidf import TfIdf
@@ -41,6 +43,11 @@ def test_every_strategy_keeps_the_contract(name):
 @pytest.mark.parametrize("name", augmenters.names())
 def test_every_augmenter_keeps_the_contract(name):
     check_augmenter(augmenters.build(name))
+
+
+@pytest.mark.parametrize("name", stopping.names())
+def test_every_stopping_rule_keeps_the_contract(name):
+    check_stopping(stopping.build(name))
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
@@ -596,3 +603,64 @@ class Smooth(Inline):
 def test_a_broken_executor_is_noticed(toy, complaint, tmp_path):
     with pytest.raises(ContractError, match=complaint):
         check_executor(toy(), tmp_path)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Stops after so many rounds."""
+
+    rounds: int = 3
+
+    def __call__(self, history):
+        return Advice(len(history) >= self.rounds, f"{len(history)} rounds")
+
+
+class Eager(Patience):
+    """Stops before there is anything."""
+
+    def __call__(self, history):
+        return Advice(True, "enough")
+
+
+class Trusting(Patience):
+    """Believes that everything is measured."""
+
+    def __call__(self, history):
+        return Advice(bool(history) and history[-1].metrics["stop"]["kappa"].value > 0.9, "kappa")
+
+
+class Fickle(Patience):
+    """Throws a coin."""
+
+    def __call__(self, history):
+        return Advice(False, f"a die says {random.random()}")
+
+
+class Silent(Patience):
+    """Gives no reasons."""
+
+    def __call__(self, history):
+        return Advice(False, "")
+
+
+class Numeric(Patience):
+    """Returns a number for a truth."""
+
+    def __call__(self, history):
+        return Advice(np.bool_(False), "numpy says so")
+
+
+@pytest.mark.parametrize(
+    ("toy", "complaint"),
+    [
+        (Eager, "no rounds: it stops"),
+        (Trusting, "KeyError"),
+        (Fickle, "something else the second time"),
+        (Silent, "not a line of words"),
+        (Numeric, "neither True nor False"),
+    ],
+)
+def test_a_broken_stopping_rule_is_noticed(toy, complaint):
+    check_stopping(Patience())
+    with pytest.raises(ContractError, match=complaint):
+        check_stopping(toy())

@@ -59,7 +59,7 @@ def test_a_snapshot_of_a_newer_alloop_is_refused() -> None:
         (LABELS + 'kind = "all"', ', line 3: task.kind: "all" is not one of: single, multi', None),
         ('[task]\nkind = "Multi"', ', line 2: task.kind: "Multi" is not one of: single, multi', 'did you mean "multi"?'),  # noqa: E501
         (LABELS + "[rounds]", ", line 3: there is no key 'rounds'", "did you mean 'round'?"),
-        (LABELS + "[run]\nsize = 1", ", line 4: there is no key 'run.size'", "known here: executor, keep"),
+        (LABELS + "[run]\nsize = 1", ", line 4: there is no key 'run.size'", "known here: executor, keep, stop"),
         (LABELS + "round.btch = 1", ", line 3: there is no key 'task.round'", "known here: kind, labels, rename"),
         (LABELS + '[round]\nseed = "9"', ', line 4: round.seed: "9" is not a whole number', "without quotes: seed = 9"),
         (LABELS + "[round]\nbatch = 2.5", ", line 4: round.batch: 2.5 is not a whole number", None),

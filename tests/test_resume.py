@@ -133,6 +133,13 @@ def test_a_kill_and_a_damaged_directory_change_nothing(
         assert [path for path in found if "/score-" not in path] == []
 
 
+def test_what_was_scored_is_not_missed_once_the_picks_are_asked(start: Path, undisturbed: tuple[Snapshot, int]) -> None:
+    points = in_child(lambda: run_rounds(copy_of(start, "points"), ROUNDS, kill_at=0)) or []
+    last = next(n for n, point in enumerate(points, 1) if point.startswith(f"{ROUNDS} steps/record.py:do"))
+    found = differences(killed_and_resumed(start, last, delete_directories), undisturbed[0])
+    assert [path for path in found if "/score-" not in path] == []
+
+
 # The test must be able to fail: three ways to get it wrong, each caught.
 
 

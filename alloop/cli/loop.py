@@ -54,17 +54,32 @@ def run(
     watch: Annotated[bool, typer.Option("--watch", help="Wait for annotators between rounds.")] = False,
     every: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks of --watch.")] = 5.0,
 ) -> None:
-    """Run several rounds."""
-    if rounds is None and until_labels is None and not watch:
-        raise UsageError("say when to stop", "--rounds N, --until-labels N, or --watch")
+    """Run several rounds, until the stopping rule says stop that run.stop names, if it names one."""
+    if rounds is None and until_labels is None and not watch and not _names_a_rule(directory):
+        raise UsageError(
+            "say when to stop",
+            '--rounds N, --until-labels N, --watch, or in alloop.toml a rule: [run] stop = "kappa"',
+        )
+    from alloop.reports import stopped_words
+
     project = open_to_run(directory)
     with telling_how_to_go_on(project):
         for done, outcome in enumerate(_outcomes(project, every if watch else None, until_labels), 1):
             say_outcome(project, outcome)
+            if outcome.stopped is not None:
+                say(stopped_words(project, **outcome.stopped))
             is_over = not outcome.pushed and not watch
             if done == rounds or (until_labels is not None and outcome.labels >= until_labels) or is_over:
                 break
     say_next(project)
+
+
+def _names_a_rule(directory: Path) -> bool:
+    from alloop import config
+    from alloop.project import CONFIG
+
+    path = directory / CONFIG
+    return path.exists() and config.load(path).run.stop is not None
 
 
 def _outcomes(project: "Project", every: float | None, until_labels: int | None) -> "Iterator[Outcome]":

@@ -32,6 +32,7 @@ from alloop.simulating.results import annotators_words, summarise, write_curves,
 from alloop.simulating.run import POOL, PROJECTS, RANDOM, RUNS, Run, result_of
 from alloop.simulating.source import Setup, Source, load, setup
 from alloop.simulating.workers import LOGS, Order, cores, finish_all
+from alloop.stopping import stopping
 from alloop.strategies import strategies
 from alloop.tuning import tuners
 from alloop.tuning._vectors import write_vectors
@@ -152,7 +153,7 @@ def _check_options(source: Source, compared: set[str]) -> None:
     used = {*compared, config.round.cold_start, *config.augment.use, "simulated"}
     used |= {config.round.strategy, config.model.tuner, config.annotate.backend, config.run.executor}
     for name in config.options:
-        if name not in used:
+        if name not in used and name not in stopping.names():
             near = did_you_mean(name, used)
             raise ConfigError(
                 f"{source.template}: [options.{name}] belongs to no plug-in used here: {', '.join(sorted(used))}",

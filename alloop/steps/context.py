@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from alloop.advice import advise, history
 from alloop.config import Config, restore
 from alloop.errors import DataError
 from alloop.files import fingerprint, is_whole
@@ -34,7 +35,7 @@ class Context:
     @property
     def room(self) -> int:
         """How many more texts may be asked about."""
-        if not self.push:
+        if not self.push or self.stopped is not None:
             return 0
         batch = self.config.round.batch
         if self.until_labels is None:
@@ -42,6 +43,15 @@ class Context:
         store = self.project.store
         expected = len(store.resolved(self.round.number, "pool")) + store.open_tasks()
         return max(0, min(batch, self.until_labels - expected))
+
+    @cached_property
+    def stopped(self) -> dict[str, str] | None:
+        """What `run.stop` names, as {"rule", "evidence"}, where it says stop; known once the round has evaluated."""
+        name = self.config.run.stop
+        if name is None:
+            return None
+        said = advise(self.config, name, history(self.project.store, self.round.number))
+        return {"rule": name, "evidence": said.evidence} if said.stop else None
 
     @cached_property
     def config(self) -> Config:

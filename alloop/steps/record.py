@@ -18,6 +18,7 @@ def do(context: Context) -> dict[str, Any]:
         "seconds_annotating": store.annotating_seconds(),
         "strategy": context.results["select"].get("strategy"),
         "pushed": context.results["push"].get("tasks", 0),
+        "stopped": context.stopped,
     }
 
 
