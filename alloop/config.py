@@ -85,7 +85,7 @@ class Model(Section):
 
 
 class Round(Section):
-    strategy: str = "margin"
+    strategy: str = "auto"
     cold_start: str = "kmeans"
     batch: int = Field(25, ge=1)
     batch_mode: BatchMode = "top"

@@ -35,7 +35,7 @@ tuner = "lora"  # "features" is quicker, "tfidf" needs no pretrained model
 
 [round]
 cold_start = "kmeans"  # how texts are picked before there is a model
-strategy = "margin"  # and from then on
+strategy = "auto"  # and from then on
 batch = 25  # texts a round
 random_share = 0.1  # of them drawn at random, to measure by
 

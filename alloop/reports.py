@@ -234,7 +234,8 @@ def report(project: Project) -> dict[str, Any]:
     "labels" is what a model was trained on, "labels_paid" what people have labelled by then. "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
-    not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}.
+    not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of the
+    texts it picked, None where it said nothing.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -257,6 +258,7 @@ def report(project: Project) -> dict[str, Any]:
                 "seconds": store.step_seconds(row.number),
                 "new_labels": [name for name in config.task.names if known and name not in known],
                 "tuner": config.model.tuner,
+                "note": results.get("select", {}).get("note"),
             }
         )
         names, last = config.task.names, results
@@ -425,6 +427,8 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.append(f"Pushed {pushed} text{'s' if pushed != 1 else ''} to: {project.config.annotate.backend}.")
     else:
         sentences.append("Pushed nothing.")
+    if note := results.get("select", {}).get("note"):
+        sentences.append(f"They were picked {note}.")
     return " ".join(sentences)
 
 

@@ -170,7 +170,7 @@ WRONG_CONFIGS = [
     ("[round]", "[rond]", ["there is no key 'rond'", "did you mean 'round'?"]),
     ("batch = 25", 'batch = "25"', ['round.batch: "25" is not a whole number', "batch = 25"]),
     ("batch = 25", "batch = 0", ["round.batch: 0 is less than 1"]),
-    ('"margin"', '"magrin"', ["round.strategy: there is no strategy named 'magrin'", "mean 'margin'?"]),
+    ('"auto"', '"magrin"', ["round.strategy: there is no strategy named 'magrin'", "mean 'margin'?"]),
     ('"lora"', '"lorra"', ["model.tuner: there is no tuner named 'lorra'", "'lora'"]),
     ('"terminal"', '"terminl"', ["annotate.with: there is no annotator named 'terminl'", "'terminal'"]),
     ("[evaluate]", "[options.lora]\nrnk = 8", ["options.lora: tuner 'lora' has no option 'rnk'", "'rank'"]),

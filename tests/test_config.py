@@ -23,7 +23,7 @@ def refused(content: str) -> tuple[str, str | None]:
 def test_two_labels_are_a_config_and_everything_else_has_a_default() -> None:
     config = parse(LABELS)
     assert config.task.names == ("a", "b")
-    assert (config.model.tuner, config.round.strategy, config.round.batch) == ("lora", "margin", 25)
+    assert (config.model.tuner, config.round.strategy, config.round.batch) == ("lora", "auto", 25)
 
 
 def test_labels_may_be_tables_with_descriptions() -> None:

@@ -502,3 +502,45 @@ def test_lowering_the_number_of_variants_takes_effect(make_project: MakeProject)
     edit(project, "per_text = 3", "per_text = 1")
     run_round(project)
     assert project.store.step_results(3)["train"]["variants"] <= 16
+
+
+def test_auto_is_told_who_asked_about_a_text_and_what_the_bare_base_says_of_it(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alloop.strategies import Picks, Pool
+    from alloop.strategies.auto import Auto
+
+    seen: list[Pool] = []
+    really = Auto.__call__
+
+    def watched(self: Auto, pool: Pool, n: int, rng: np.random.Generator) -> Picks:
+        seen.append(pool)
+        return really(self, pool, n, rng)
+
+    monkeypatch.setattr(Auto, "__call__", watched)
+    project = make_project(strategy="auto", batch=10)
+    rounds(project, 3)
+    labelled = seen[-1].labelled
+    assert labelled is not None
+    assert np.shape(labelled.frozen)[0] == len(labelled.ids) == 20
+    picks = {pick.text_id: (n, pick.probability is not None) for n in (1, 2) for pick in project.store.picks(n)}
+    assert [(n, bool(is_random)) for n, is_random in zip(labelled.asked_in, labelled.at_random, strict=True)] == [
+        picks[one] for one in labelled.ids
+    ]
+    assert {n for n, _ in picks.values()} == {1, 2}
+    assert project.store.step_results(3)["select"]["note"].startswith("spread over the ")
+
+
+def test_what_auto_draws_at_random_is_labelled_blind_and_judges_the_model(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alloop.strategies.auto import Auto
+
+    monkeypatch.setattr(Auto, "_teaches_nothing", lambda *_: True)
+    monkeypatch.setattr(Auto, "_loss", lambda *_: "at random")
+    project = make_project(strategy="auto", batch=10)
+    rounds(project, 3)
+    assert {pick.probability for pick in project.store.picks(2) if pick.strategy == "auto"} == {9 / 61}
+    asked = "SELECT purpose, blind, count(*) AS n FROM tasks WHERE round = 2 GROUP BY purpose, blind"
+    assert query(project, asked) == [{"purpose": "random", "blind": 1, "n": 10}]
+    assert project.store.round(3).summary["labels_audit"] == 10

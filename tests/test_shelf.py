@@ -21,10 +21,6 @@ def test_one_family_or_one_plugin_can_be_asked_for() -> None:
     assert "annotators:\n  file " in as_text(contents("annotators", "file"), details=True)
 
 
-def test_a_family_without_members_says_so() -> None:
-    assert as_text(contents("stopping")) == "stopping: none"
-
-
 def test_an_unknown_family_or_plugin_gets_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         contents("tuner")
@@ -32,5 +28,3 @@ def test_an_unknown_family_or_plugin_gets_the_nearest() -> None:
     with pytest.raises(ConfigError) as wrong:
         contents("tuners", "tfdif")
     assert wrong.value.hint == "did you mean 'tfidf'?"
-    with pytest.raises(UsageError, match="no plug-ins"):
-        contents("stopping", "never")

@@ -67,7 +67,7 @@ class Pool:
 class Picks:
     """index (n,) into the pool, best first, each at most once; score (n,), finite, higher = more worth labelling.
 
-    `note` says in a sentence why these, where a strategy decides that anew each time. `at_random` says that they were
+    `note` goes on after "They were picked", where a strategy decides anew each time how. `at_random` says that they were
     drawn uniformly from the pool, so that the model can be judged by them.
     """
 

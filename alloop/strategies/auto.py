@@ -26,7 +26,7 @@ class Auto:
     error on them. That is tested once there are `from_labels` labels for each label seen: where the squared error on
     all picks fell by less than `teaches` since they were asked about, by the upper 90 % bound, and a share of `lost` of
     them is still predicted wrongly, this batch is drawn at random. The next one is decided anew. A tuner without
-    embeddings (tfidf) has neither: the smallest margins are picked.
+    embeddings has neither: the smallest margins are picked.
 
     harder: labelled texts were mostly picked because they are hard, and ridge regression is weaker than most models: a
     half was best on each of five sets by the other four, of 1, 1/2 and 1/4. fewest: batches in the part that is
@@ -74,7 +74,7 @@ class Auto:
         assert found.taught is not None
         slack = found.most - found.taught
         return (
-            f"at random: of {found.picks} picked texts {found.wrong:.0%} are predicted wrongly without their own label,"
+            f"at random, as of {found.picks} picked texts {found.wrong:.0%} are predicted wrongly without their own label,"
             f" and the labels since they were picked lowered the error on them by {found.taught:.0%}, {found.most:.0%}"
             f" at most; picking is worth it from {self.teaches:.0%} (with so many, less than"
             f" {self.teaches - slack:.0%} is noticed)"
