@@ -234,8 +234,8 @@ def report(project: Project) -> dict[str, Any]:
     "labels" is what a model was trained on, "labels_paid" what people have labelled by then. "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
-    not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of the
-    texts it picked, None where it said nothing.
+    not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of
+    the texts it picked, None where it said nothing.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"

@@ -67,8 +67,8 @@ class Pool:
 class Picks:
     """index (n,) into the pool, best first, each at most once; score (n,), finite, higher = more worth labelling.
 
-    `note` goes on after "They were picked", where a strategy decides anew each time how. `at_random` says that they were
-    drawn uniformly from the pool, so that the model can be judged by them.
+    `note` goes on after "They were picked", where a strategy decides anew each time how. `at_random` says that they
+    were drawn uniformly from the pool, so that the model can be judged by them.
     """
 
     index: np.ndarray

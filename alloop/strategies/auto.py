@@ -74,9 +74,9 @@ class Auto:
         assert found.taught is not None
         slack = found.most - found.taught
         return (
-            f"at random, as of {found.picks} picked texts {found.wrong:.0%} are predicted wrongly without their own label,"
-            f" and the labels since they were picked lowered the error on them by {found.taught:.0%}, {found.most:.0%}"
-            f" at most; picking is worth it from {self.teaches:.0%} (with so many, less than"
+            f"at random, as of {found.picks} picked texts {found.wrong:.0%} are predicted wrongly without their own"
+            f" label, and the labels since they were picked lowered the error on them by {found.taught:.0%},"
+            f" {found.most:.0%} at most; picking is worth it from {self.teaches:.0%} (with so many, less than"
             f" {self.teaches - slack:.0%} is noticed)"
         )
 
