@@ -19,7 +19,8 @@ from alloop.rounds import run_round
 from alloop.simulating.clock import Clock, duration_words
 from alloop.simulating.results import as_text, best_first, summarise
 from alloop.simulating.run import Run, as_toml
-from alloop.simulating.source import Setup
+from alloop.simulating.source import Setup, Source, setup
+from alloop.simulating.source import load as load_texts
 from alloop.simulating.workers import Order, Worker
 from tests.command import alloop, done
 from tests.conftest import project_toml, sentences
@@ -162,6 +163,14 @@ def test_more_seeds_go_on_and_other_settings_are_refused(files, tmp_path):
     done("simulate", *words, "--budget", 8, "--seeds", 2)
     assert (out / "runs" / "random.tfidf.0.json").stat().st_mtime_ns == first
     assert (out / "runs" / "random.tfidf.1.json").exists()
+
+
+def test_a_config_that_names_no_base_has_the_default_one(files, tmp_path):
+    config = tmp_path / "alloop.toml"
+    config.write_text('[task]\nlabels = ["animal", "vehicle"]\n')
+    source = Source(data=[files[1]], test=files[3], config=config)
+    load_texts(tmp_path / "out", source)
+    assert setup(tmp_path / "out", source).config.model.base == "minilm"
 
 
 @pytest.mark.slow

@@ -190,10 +190,8 @@ def setup(out: Path, source: Source) -> Setup:
     if source.project is not None:  # its labels have been through its annotators already
         options.pop("simulated", None)
     base = loaded.model.base
-    if (
-        source.template is not None
-        and (found := source.template.parent / values.get("model", {}).get("base", "")).is_dir()
-    ):
+    named = values.get("model", {}).get("base")
+    if named and source.template is not None and (found := source.template.parent / named).is_dir():
         base = str(found.absolute())  # the pool names it relative to itself
     asked = source.annotators_per_text(values)
     config = loaded.model_copy(
