@@ -97,6 +97,13 @@ def test_every_option_in_the_readme_exists() -> None:
                 assert word in helps[name], line
 
 
+def test_every_strategy_and_stopping_rule_is_in_the_readme() -> None:
+    from alloop.stopping import stopping
+    from alloop.strategies import strategies
+
+    assert [name for name in [*strategies.names(), *stopping.names()] if f"`{name}`" not in README] == []
+
+
 def test_the_changelog_starts_with_the_version_of_the_package() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     first = re.search(r"^## \[?v?([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

@@ -127,15 +127,9 @@ def installed(tmp_path: Path) -> Callable[[str], Python]:
     def install_as(name: str) -> Python:
         example = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
         assert example is not None
-        imports = [
-            "from dataclasses import dataclass",
-            "from typing import ClassVar",
-            "import numpy as np",
-            "from alloop.strategies import Picks, Pool",
-        ]
         info = site / "our_strategies-1.0.dist-info"
         info.mkdir(parents=True)
-        (site / "our_strategies.py").write_text("\n".join([*imports, example[1]]), encoding="utf-8")
+        (site / "our_strategies.py").write_text(example[1], encoding="utf-8")
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: our-strategies\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[alloop.strategies]\n{name} = our_strategies:LongestFirst\n")
         return python

@@ -169,6 +169,7 @@ def test_a_config_that_names_no_base_has_the_default_one(files, tmp_path):
     config = tmp_path / "alloop.toml"
     config.write_text('[task]\nlabels = ["animal", "vehicle"]\n')
     source = Source(data=[files[1]], test=files[3], config=config)
+    (tmp_path / "out").mkdir()
     load_texts(tmp_path / "out", source)
     assert setup(tmp_path / "out", source).config.model.base == "minilm"
 
