@@ -83,9 +83,10 @@ def _error(run: Run, message: Mapping[str, Any]) -> AlloopError:
 
 
 def _limits(threads: int) -> dict[str, str]:
-    """No more threads than the worker's share; fewer where somebody said so."""
-    said = {name: os.environ.get(name, "") for name in THREADS}
-    return {name: str(min(threads, int(value)) if value.isdigit() else threads) for name, value in said.items()}
+    """No more threads than the worker's share; fewer of each kind where somebody said so of one."""
+    said = [os.environ.get(name, "") for name in THREADS]
+    fewest = min(threads, *(int(value) for value in said if value.isdigit())) if any(said) else threads
+    return dict.fromkeys(THREADS, str(fewest))
 
 
 class Worker:
