@@ -25,12 +25,14 @@ class Evidence:
     error: the share of them, or of those drawn at random where they are enough, that it gets wrong without their own
     label. taught: by how much the labels since then have lowered its squared error on the picks, relative to the error
     it had before they were asked about, with the standard error `unsure`; `picks` is their number, `wrong` the share of
-    them that it still gets wrong. They are None without picks that had labels before them.
+    them that it still gets wrong, and `others_wrong` that of the other texts. All but `error` and `picks` are None
+    without picks that had labels before them.
     """
 
     error: float
     picks: int = 0
     wrong: float | None = None
+    others_wrong: float | None = None
     taught: float | None = None
     unsure: float | None = None
 
@@ -60,7 +62,8 @@ def weigh(labelled: Labelled, kind: Kind) -> Evidence:
     less = then - ((without.clip(0, 1) - y) ** 2).sum(1)[picks]
     scale = max(then.sum(), 1e-12)
     unsure = float(less.std() * len(less) ** 0.5 / scale)
-    return Evidence(error, len(less), float(wrong[picks].mean()), float(less.sum() / scale), unsure)
+    shares = float(wrong[picks].mean()), float(wrong[~picks].mean())  # the first labels are never picks by a model
+    return Evidence(error, len(less), *shares, float(less.sum() / scale), unsure)
 
 
 def _without_own_label(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:

@@ -11,6 +11,8 @@ from alloop.strategies._geometry import representatives, unit_rows
 from alloop.strategies._uncertainty import best
 from alloop.strategies.margin import unsure
 
+NO_JUDGE = 0.5  # of the texts that were not picked predicted wrongly
+
 
 @dataclass(frozen=True)
 class Auto:
@@ -25,8 +27,9 @@ class Auto:
     Picks with labels that nobody can learn, of texts off the topic say, teach nothing: later labels do not lower the
     error on them. That is tested once there are `from_labels` labels for each label seen: where the squared error on
     all picks fell by less than `teaches` since they were asked about, by the upper 90 % bound, and a share of `lost` of
-    them is still predicted wrongly, this batch is drawn at random. The next one is decided anew. A tuner without
-    embeddings has neither: the smallest margins are picked.
+    them is still predicted wrongly, this batch is drawn at random. The next one is decided anew. Where the regression
+    gets half of the other labelled texts wrong as well, it is no judge of that. A tuner without embeddings has neither:
+    the smallest margins are picked.
 
     harder: labelled texts were mostly picked because they are hard, and ridge regression is weaker than most models: a
     half was best on each of five sets by the other four, of 1, 1/2 and 1/4. fewest: batches in the part that is
@@ -66,9 +69,9 @@ class Auto:
         return Picks(rows[spread.index], spread.score, note)
 
     def _teaches_nothing(self, found: Evidence, y: np.ndarray) -> bool:
-        if found.wrong is None or len(y) < self.from_labels * y.any(0).sum():
+        if found.wrong is None or found.others_wrong is None or len(y) < self.from_labels * y.any(0).sum():
             return False
-        return found.most < self.teaches and found.wrong >= self.lost
+        return found.most < self.teaches and found.wrong >= self.lost and found.others_wrong < NO_JUDGE
 
     def _loss(self, found: Evidence) -> str:
         assert found.taught is not None

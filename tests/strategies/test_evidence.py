@@ -80,3 +80,16 @@ def test_without_picks_or_without_labels_before_them_nothing_is_said_of_what_the
     came_with_data = weigh(labelled(classes, np.zeros(15, int), np.zeros(15, bool)), "single")
     for found in (first_round, only_random, came_with_data):
         assert (found.picks, found.taught, found.most) == (0, None, np.inf)
+        assert (found.wrong, found.others_wrong) == (None, None)
+
+
+def test_how_often_picks_and_others_are_wrong_is_counted_apart() -> None:
+    rng = np.random.default_rng(0)
+    kept, lost = rng.integers(0, 3, 60), rng.integers(0, 3, 60)
+    x = np.eye(6)[np.r_[kept, rng.integers(3, 6, 60)]] + rng.normal(size=(120, 6)) * 0.1
+    ids = [f"t1-{row:03}" for row in range(120)]
+    y = np.eye(3)[np.r_[kept, lost]]
+    asked_in = np.repeat([1, 2, 3], [60, 30, 30])
+    found = weigh(Labelled(ids, y, frozen=x, asked_in=asked_in, at_random=np.zeros(120, bool)), "single")
+    assert found.others_wrong < 0.05
+    assert found.wrong > 0.4
