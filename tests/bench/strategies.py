@@ -21,8 +21,8 @@ SIZES = (25_000, 50_000, 100_000)
 DIMENSIONS, LABELS, LABELLED, BATCH, DRAWS = 384, 77, 500, 50, 8
 MINUTES = 10  # for one strategy and size, at most
 TARGET_S = {  # at 100,000
-    **dict.fromkeys(("margin", "entropy", "least-confidence", "random"), 5),
-    **dict.fromkeys(("cluster-margin", "falcun"), 10),
+    **dict.fromkeys(("margin", "entropy", "least-confidence", "random"), 0.3),
+    **dict.fromkeys(("cal", "cluster-margin", "egl", "falcun"), 10),
     **dict.fromkeys(("coreset", "dropquery", "badge"), 60),
     **dict.fromkeys(("herding", "typiclust", "probcover"), 90),
 }
@@ -41,14 +41,18 @@ def made_up(size: int, needs: tuple[str, ...], kind: Any) -> Any:
     logits = x @ centres.T / 60
     probs = np.exp(logits - logits.max(1, keepdims=True))
     probs /= probs.sum(1, keepdims=True)
-    arrays = {"embeddings": x, "probs": probs}
+    arrays = {"embeddings": x, "frozen": x, "probs": probs}
     given: dict[str, Any] = {name: array[:size] for name, array in arrays.items() if name in needs}
     for name in {"samples", "members"} & set(needs):
         drawn = probs[None, :size] * rng.random((DRAWS, size, LABELS), np.float32)
         given[name] = drawn / drawn.sum(2, keepdims=True)
     seen = {name: arrays[name][size:] for name in needed_of_labelled(needs)}
     labelled = Labelled(
-        [f"t1-l{row}" for row in range(LABELLED)], np.eye(LABELS, dtype=np.float32)[label[size:]], **seen
+        [f"t1-l{row}" for row in range(LABELLED)],
+        np.eye(LABELS, dtype=np.float32)[label[size:]],
+        **seen,
+        asked_in=np.arange(LABELLED) // BATCH + 1,
+        at_random=np.arange(LABELLED) % 10 == 0,
     )
     if "labels.embeddings" in needs:
         given["label_embeddings"] = centres
@@ -61,7 +65,7 @@ def measure(name: str, size: int) -> dict[str, Any]:
     from alloop.strategies import strategies
 
     strategy = strategies.build(name)
-    pool = made_up(size, tuple(strategy.needs), getattr(strategy, "kinds", ("single",))[0])
+    pool = made_up(size, (*strategy.needs, *getattr(strategy, "uses", ())), getattr(strategy, "kinds", ("single",))[0])
     before = time.perf_counter()
     picks = strategy(pool, BATCH, np.random.default_rng(1))
     seconds = time.perf_counter() - before
