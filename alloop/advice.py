@@ -22,6 +22,7 @@ def history(store: Store, current: int | None = None) -> list[Seen]:
         for row in store.metrics(split):
             measured[row.round][split][row.name] = Metric(row.name, row.value, row.low, row.high, row.n)
     found: list[Seen] = []
+    trained_on = 0
     for one in store.rounds():
         is_over = one.finished_at is not None and one.abandoned_at is None
         if current is not None and (one.number > current or not (is_over or one.number == current)):
@@ -33,11 +34,21 @@ def history(store: Store, current: int | None = None) -> list[Seen]:
             continue
         spent = one.summary | results.get("evaluate", {})
         labels = results["train"]["labels"]
-        if restore(one.config).evaluate.holdout:
-            labels += spent.get("labels_test", 0)
-        if not found or labels != found[-1].labels:
+        if labels != trained_on:
+            trained_on = labels
+            if restore(one.config).evaluate.holdout:
+                labels += spent.get("labels_test", 0)
             found.append(Seen(one.number, labels, spent.get("seconds_annotating", 0.0), measured[one.number]))
     return found
+
+
+def _can_be_built(name: str) -> bool:
+    """Whether a rule loads. One of a third party that does not must not take everybody's `status` away."""
+    try:
+        stopping.build(name)
+    except Exception:
+        return False
+    return True
 
 
 def advise(config: Config, name: str, seen: Sequence[Seen]) -> Advice:
@@ -56,7 +67,10 @@ def advice(config: Config, seen: Sequence[Seen]) -> dict[str, dict[str, Any]]:
     {"round", "labels"}. Both are None where there is no such round.
     """
     found = {}
+    asked_for = {config.run.stop, *config.options}
     for name in stopping.names():
+        if name not in asked_for and not _can_be_built(name):
+            continue
         said = [advise(config, name, seen[: n + 1]) for n in range(len(seen))]
         last = said[-1] if said else advise(config, name, [])
         first = next((one for one, words in zip(seen, said, strict=True) if words.stop), None)

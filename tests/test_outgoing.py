@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alloop.ingest import text_id
@@ -183,6 +184,20 @@ def test_erasing_leaves_no_trace_in_the_project(spoken_of: Callable[[str], Path]
     done("round", root, "--now")
     assert traces(root) == []
     assert json.loads(done("status", root, "--json").out)["texts"]["pool"] == 24
+
+
+def test_the_rows_of_an_erased_text_leave_all_predictions(make_project: Make) -> None:
+    project = make_project("p", strategy="auto")
+    done("run", "p", "--rounds", 3)
+    gone = project.store.picks(1)[0].text_id
+    done("remove", "p", "--id", gone, "--erase")
+    listed = list((project.root / "rounds").glob("**/ids.txt"))
+    assert {path.parent.name for path in listed} >= {"labelled", "frozen"}
+    for path in listed:
+        ids = path.read_text().split()
+        assert gone not in ids
+        for array in path.parent.glob("*.npy"):
+            assert len(ids) in np.load(array).shape[:2], array
 
 
 def test_a_removed_text_is_kept_but_used_no_more(make_project: Make) -> None:

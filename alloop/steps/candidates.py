@@ -120,7 +120,7 @@ def _embedded(context: Context) -> list[Pool]:
 
         whole.append(publish(root / fingerprint(ids), fill))
     pools = []
-    for directory in whole:
+    for directory in sorted(whole):  # also those that were made just now: a resumed round picks the same
         ids = read_ids(directory)
         pools.append(Pool(ids, ids, embeddings=load_predictions(directory).embeddings))
     return pools

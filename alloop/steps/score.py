@@ -53,8 +53,7 @@ def do(context: Context) -> dict[str, Any]:
             _merge(out, ids, known)
         if labelled:
             (out / LABELLED).mkdir()
-            _predict_labelled(context, model, [text.text for text in texts(labelled)], of_labelled, out / LABELLED)
-            write_ids(out / LABELLED, labelled)
+            _predict_labelled(context, model, labelled, of_labelled, out / LABELLED)
         if label_texts:
             (out / LABELS).mkdir()
             context.predict(model, label_texts, ("embeddings",), out / LABELS)
@@ -69,15 +68,18 @@ def do(context: Context) -> dict[str, Any]:
 
 
 def _predict_labelled(
-    context: Context, model: Path | None, texts: Sequence[str], needs: Sequence[str], out: Path
+    context: Context, model: Path | None, labelled: Sequence[str], needs: Sequence[str], out: Path
 ) -> None:
     """What the model says of the labelled texts; what the bare base says goes to a directory inside."""
+    texts = [text.text for text in context.project.store.texts(labelled)]
     of_model = [one for one in needs if one != FROZEN]
     if of_model:
         context.predict(model, texts, of_model, out)
+    write_ids(out, labelled)
     if FROZEN in needs:
         (out / FROZEN).mkdir()
         context.predict(None, texts, ("embeddings",), out / FROZEN)
+        write_ids(out / FROZEN, labelled)
 
 
 def _label_texts(task: Task) -> list[str]:

@@ -110,7 +110,7 @@ def _to_be_unlike(context: Context, random_ids: set[str]) -> list[str] | None:
     if context.config.round.near_duplicates == "pick":
         return None
     store = context.project.store
-    asked = store.asked_ids().union(labelled_ids(context), random_ids) - set(store.test_ids())
+    asked = store.asked_ids().union(labelled_ids(context), random_ids) & set(store.pool_ids())
     return [text.text for text in store.texts(sorted(asked))]
 
 
@@ -128,9 +128,8 @@ def _picked(
         mode, beta = settings.batch_mode, settings.batch_beta
         picks = make_batch(strategy, pool, n, rng, mode=mode, beta=beta, balance=settings.balance, unlike=unlike)
     # every text was equally likely to be drawn, so that the model can be judged by these as by the random share
-    uniformly = picks.at_random and (
-        settings.candidates_by == "random" or not strategy.needs or of < settings.candidates
-    )
+    from_all = settings.candidates_by == "random" or not strategy.needs or of == len(pool)
+    uniformly = picks.at_random and from_all
     probability = n / of if uniformly else None
     return [
         PickRow(pool.ids[int(row)], 0, float(score), name, probability, None)

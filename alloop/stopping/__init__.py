@@ -2,7 +2,8 @@
 
 A rule sees numbers only, so that it can be asked of any round that ever was. What it calls kappa, change, delta_f and
 uncertainty is of one fixed random sample of the pool, the stop set, which every model predicts: a sample that a
-strategy picked would mislead (Kurlandski & Bloodgood 2022).
+strategy picked would mislead (Kurlandski & Bloodgood 2022). Of a small pool it is most or all, and more and more of it
+is learnt from, which lifts agreement and lowers uncertainty.
 """
 
 from collections.abc import Mapping, Sequence

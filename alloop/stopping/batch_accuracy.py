@@ -16,7 +16,7 @@ class BatchAccuracy:
     random do not count; answers that were given in sight of the model's suggestion do, and flatter it.
 
     threshold: 0.9 of hard texts is more of all texts; it cannot be reached where people disagree more than that.
-    rounds: the batches of so many rounds count together, each text alike: one batch of 25 is right by chance too often.
+    rounds: the batches of so many rounds count together, by their sizes: one batch of 25 is right by chance too often.
     """
 
     threshold: float = 0.9

@@ -39,7 +39,8 @@ def make_batch(
 
     With `unlike`, none is nearly equal to another or to one of these texts, as long as the strategy finds others among
     its best; the rest of the batch is filled as if near-duplicates were welcome. Picks that the strategy says it drew
-    at random stay as they are: the model could not be judged by them any more.
+    at random stay as they are, or the model could not be judged by them any more; with `balance` they are drawn within
+    each label, and it cannot.
     """
 
     def ask(part: Pool, k: int) -> Picks:
@@ -121,12 +122,15 @@ def _balanced(ask: Ask, pool: Pool, n: int, seen: "_Seen | None", rng: np.random
     label = checked_probs(pool).argmax(1)  # (N,)
     turns = _turns(_labels_so_far(pool), label, n, rng)  # (n,)
     found: dict[int, Any] = {}
+    note = ""  # what is said of a part of the pool would mislead
     for one in dict.fromkeys(turns):
         rows = np.flatnonzero(label == one)
         picks = _unlike_each_other(ask, pool.part(rows), turns.count(one), seen)
         found[one] = zip(rows[picks.index], picks.score, strict=True)
+        if picks.at_random:
+            note = picks.note
     in_turn = [pick for one in turns if (pick := next(found[one], None)) is not None]
-    return Picks(np.array([row for row, _ in in_turn], np.int64), np.array([score for _, score in in_turn]))
+    return Picks(np.array([row for row, _ in in_turn], np.int64), np.array([score for _, score in in_turn]), note)
 
 
 def _labels_so_far(pool: Pool) -> np.ndarray:
@@ -164,7 +168,7 @@ def _unlike_each_other(ask: Ask, pool: Pool, n: int, seen: "_Seen | None") -> Pi
         wanted = min(times * n, len(pool))
         if len(kept) < n and wanted > len(looked_at):
             picks = ask(pool, wanted)
-            if picks.at_random:
+            if picks.at_random and times == 1:
                 return picks
             note = note or picks.note
             fresh = [(int(row), float(score)) for row, score in zip(picks.index, picks.score, strict=True)]

@@ -15,6 +15,7 @@ from alloop.strategies._geometry import unit
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge; the one with the smallest leave-one-out error is taken
 ENOUGH = 100  # labelled texts drawn at random, by which the error is judged alone: its interval is then +- 10 points
+FEWEST = 30  # picks, for a mean of theirs to be judged by its standard error
 CERTAIN = 1.28  # standard errors: one-sided bounds of 90 %
 
 
@@ -23,10 +24,11 @@ class Evidence:
     """How the stand-in does on the M labelled texts.
 
     error: the share of them, or of those drawn at random where they are enough, that it gets wrong without their own
-    label. taught: by how much the labels since then have lowered its squared error on the picks, relative to the error
-    it had before they were asked about, with the standard error `unsure`; `picks` is their number, `wrong` the share of
-    them that it still gets wrong, and `others_wrong` that of the other texts. All but `error` and `picks` are None
-    without picks that had labels before them.
+    label. taught: by how much the labels since then have lowered its squared error on picks, relative to the error it
+    had before they were asked about, with the standard error `unsure`; `picks` is their number, `wrong` the share of
+    them that it still gets wrong, and `others_wrong` that of the texts that are no picks. Only picks count since which
+    the labels have at least doubled: before that there is little that could have taught. All but `error` and `picks`
+    are None with fewer than 30 such picks.
     """
 
     error: float
@@ -54,15 +56,18 @@ def weigh(labelled: Labelled, kind: Kind) -> Evidence:
     wrong: np.ndarray = (_decided(without, kind) != (y > 0)).any(1)  # (M,)
     at_random = labelled.at_random
     error = float(wrong[at_random].mean() if at_random.sum() >= ENOUGH else wrong.mean())
-    before = _before_they_were_asked(x, y, labelled.asked_in, strength)  # NaN where there were no labels
-    picks = ~at_random & np.isfinite(before).all(1)
-    if not picks.any():
+    _, of, count = np.unique(labelled.asked_in, return_inverse=True, return_counts=True)
+    known = (np.cumsum(count) - count)[of]  # (M,) labels of earlier rounds
+    is_pick = ~at_random & (labelled.asked_in > 0) & (known > 0)
+    picks = is_pick & (len(y) >= 2 * known)
+    if picks.sum() < FEWEST:
         return Evidence(error)
+    before = _before_they_were_asked(x, y, labelled.asked_in, strength)
     then = ((before.clip(0, 1) - y) ** 2).sum(1)[picks]  # the Brier score of each pick
     less = then - ((without.clip(0, 1) - y) ** 2).sum(1)[picks]
     scale = max(then.sum(), 1e-12)
-    unsure = float(less.std() * len(less) ** 0.5 / scale)
-    shares = float(wrong[picks].mean()), float(wrong[~picks].mean())  # the first labels are never picks by a model
+    unsure = float(less.std(ddof=1) * len(less) ** 0.5 / scale)
+    shares = float(wrong[picks].mean()), float(wrong[~is_pick].mean())  # the first labels are never picks by a model
     return Evidence(error, len(less), *shares, float(less.sum() / scale), unsure)
 
 

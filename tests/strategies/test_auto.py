@@ -72,7 +72,7 @@ def test_picks_with_random_labels_are_noticed_and_the_next_batch_is_drawn_at_ran
     lost = AUTO(pool(sure, x, labels(300, 0.0)), 10, np.random.default_rng(1))
     fine = AUTO(pool(sure, x, labels(300, 1.0)), 10, np.random.default_rng(1))
     assert lost.at_random
-    assert lost.note.startswith("at random, as of 270 picked texts ")
+    assert lost.note.startswith("at random, as of 150 picked texts ")
     assert (lost.score == 0).all()
     assert not fine.at_random
     np.testing.assert_array_equal(lost.index, np.random.default_rng(1).choice(1000, 10, replace=False))

@@ -210,11 +210,9 @@ def test_a_project_asks_about_one_of_many_near_duplicates(write_csv, tmp_path, s
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "rule", "counts"),
-    [("margin", "skip", [1, 8 + 1]), ("margin", "pick", [None, None]), ("random", "skip", [1, None])],
+    [("margin", "skip", [1, 8 + 1]), ("margin", "pick", [None, None])],
 )
-def test_picks_are_unlike_what_was_asked_and_drawn_unless_they_are_to_be_uniform(
-    make_project, monkeypatch, strategy, rule, counts
-):
+def test_picks_are_unlike_what_was_asked_and_drawn(make_project, monkeypatch, strategy, rule, counts):
     given = []
 
     def noted(*arguments, unlike, **options):
@@ -241,3 +239,27 @@ def test_a_round_draws_its_batch_once_there_is_a_model(make_project):
     scores = [pick.score for pick in project.store.picks(2) if pick.strategy == "margin"]
     assert len(scores) >= 7
     assert sorted(scores, reverse=True) != scores
+
+
+def test_picks_drawn_at_random_stay_as_they_are():
+    texts = ["the parcel is late again today"] * 20
+    ids = [f"t1-{row:02}" for row in range(20)]
+    drawn = make_batch(strategies.build("random"), Pool(ids, texts), 5, np.random.default_rng(3), unlike=texts)
+    expected = strategies.build("random")(Pool(ids, texts), 5, np.random.default_rng(3))
+    np.testing.assert_array_equal(drawn.index, expected.index)
+    assert drawn.at_random
+
+
+def test_what_a_strategy_says_of_its_picks_is_kept_and_not_what_it_says_of_parts():
+    @dataclass(frozen=True)
+    class Chatty:
+        needs = ("probs",)
+
+        def __call__(self, pool, n, rng):
+            return Picks(np.arange(n), np.zeros(n), note=f"out of {len(pool)}")
+
+    texts = [f"text number {row} is of its own {'abcdefghij'[row] * 9}" for row in range(10)]
+    pool = Pool(texts, texts, probs=np.tile([[0.9, 0.1], [0.1, 0.9]], (5, 1)).astype(np.float32))
+    assert make_batch(Chatty(), pool, 4, np.random.default_rng(0), unlike=[]).note == "out of 10"
+    assert make_batch(Chatty(), pool, 4, np.random.default_rng(0)).note == "out of 10"
+    assert make_batch(Chatty(), pool, 4, np.random.default_rng(0), balance=True).note == ""

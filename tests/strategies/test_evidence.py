@@ -40,23 +40,36 @@ def test_the_error_is_that_of_leaving_each_text_out() -> None:
 
 def test_what_was_taught_compares_with_a_model_of_the_earlier_rounds() -> None:
     rng = np.random.default_rng(0)
-    classes, asked_in = rng.integers(0, 3, 60), np.repeat([0, 2, 5], 20)
-    at_random = np.arange(60) % 5 == 0
+    classes, asked_in = rng.integers(0, 3, 150), np.repeat([0, 2, 5, 6], [20, 50, 70, 10])
+    at_random = np.arange(150) % 5 == 0
     seen = labelled(classes, asked_in, at_random)
     found = weigh(seen, "single")
     x, y = with_ones(seen.frozen), seen.y
     fell = []
     for strength in (0.1, 0.3, 1.0, 3.0, 10.0):
         then, now = [], []
-        for row in np.flatnonzero(~at_random & (asked_in > 0)):
-            before, rest = asked_in < asked_in[row], np.arange(60) != row
+        for row in np.flatnonzero(~at_random & ((asked_in == 2) | (asked_in == 5))):  # not 6: 140 labels were known
+            before, rest = asked_in < asked_in[row], np.arange(150) != row
             for rows, into in ((before, then), (rest, now)):
                 answer = (x[row] @ ridge(x[rows], y[rows], strength)).clip(0, 1)
                 into.append(((answer - y[row]) ** 2).sum())
         fell.append(1 - sum(now) / sum(then))
-    assert found.picks == 32
+    assert found.picks == 96
     assert min(abs(one - found.taught) for one in fell) < 1e-6
     assert found.most == pytest.approx(found.taught + 1.28 * found.unsure)
+
+
+def test_picks_count_once_the_labels_have_doubled_and_there_are_thirty_of_them() -> None:
+    def picks(*sizes: int) -> int:
+        asked_in = np.repeat(np.arange(len(sizes)), sizes)
+        n = len(asked_in)
+        return weigh(labelled(np.arange(n) % 3, asked_in, np.zeros(n, bool)), "single").picks
+
+    assert picks(200, 40, 40) == 0  # a project that began with labels
+    assert picks(20, 29) == 0
+    assert picks(20, 30) == 30
+    assert picks(20, 30, 49) == 30
+    assert picks(20, 30, 50) == 80
 
 
 def test_texts_drawn_at_random_are_judged_alone_once_they_are_enough() -> None:
