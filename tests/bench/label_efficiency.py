@@ -216,15 +216,15 @@ def stopping_table(parts: Mapping[str, Sequence[Run]], full: Mapping[str, float]
             history = [seen_of(point) for point in run["points"]]
             values = [point["metrics"]["accuracy"]["value"] for point in run["points"]]
             stop = next((n for n in range(len(history)) if rule(history[: n + 1]).stop), None)
-            enough = next((n for n, value in enumerate(values) if value >= best - NEAR), None)
+            needed = labels_needed(run, best)
             if stop is None:
                 never += 1
                 continue
             spent.append(history[stop].labels)
             lost.append(best - values[stop])
-            early += enough is None or stop < enough
-            if enough is not None:
-                ratio.append(history[stop].labels / history[enough].labels)
+            early += needed is None or history[stop].labels < needed
+            if needed is not None:
+                ratio.append(history[stop].labels / needed)
         rows.append(
             [
                 f"`{name}`",
@@ -243,7 +243,16 @@ def stopping_table(parts: Mapping[str, Sequence[Run]], full: Mapping[str, float]
         "too early",
         "labels spent / needed, median",
     ]
-    return markdown(head, rows)
+    needed = [labels_needed(run, best) for best, run in runs]
+    came = [labels for labels in needed if labels is not None]
+    words = f"{len(came)} of {len(runs)} runs came within a point of the fully labelled pool"
+    return f"{words}, the middle one at {median(came):.0f} labels.\n\n{markdown(head, rows)}"
+
+
+def labels_needed(run: Run, best: float) -> int | None:
+    """The labels of a run's first round that is near the best accuracy."""
+    points = ((point["labels"], point["metrics"]["accuracy"]["value"]) for point in run["points"])
+    return next((labels for labels, value in points if value >= best - NEAR), None)
 
 
 def seen_of(point: Mapping[str, Any]) -> Any:

@@ -3,7 +3,8 @@
     python tests/bench/strategies.py [--sizes 25000 50000 100000] [--only coreset badge] [--out strategies.jsonl]
 
 The pool is made up: 384 dimensions and 77 labels in as many clusters, 500 labelled texts, a batch of 50; with 8 draws
-or members for a strategy that needs them. `s` is the call alone, `MB` the peak of the process with the pool in it.
+or members for a strategy that needs them. `s` is the call alone, with its libraries loaded; `MB` the peak of the
+process with the pool in it.
 """
 
 import argparse
@@ -65,7 +66,9 @@ def measure(name: str, size: int) -> dict[str, Any]:
     from alloop.strategies import strategies
 
     strategy = strategies.build(name)
-    pool = made_up(size, (*strategy.needs, *getattr(strategy, "uses", ())), getattr(strategy, "kinds", ("single",))[0])
+    needs, kind = (*strategy.needs, *getattr(strategy, "uses", ())), getattr(strategy, "kinds", ("single",))[0]
+    strategy(made_up(2 * BATCH, needs, kind), BATCH, np.random.default_rng(1))  # so that its libraries are loaded
+    pool = made_up(size, needs, kind)
     before = time.perf_counter()
     picks = strategy(pool, BATCH, np.random.default_rng(1))
     seconds = time.perf_counter() - before
