@@ -1,6 +1,6 @@
 """The default: from covering the pool to the border between labels, as far as the labels so far carry."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ from alloop.strategies import Picks, Pool
 from alloop.strategies._evidence import Evidence, weigh
 from alloop.strategies._geometry import representatives, unit_rows
 from alloop.strategies._uncertainty import best
+from alloop.strategies.herding import Herding
 from alloop.strategies.margin import unsure
 
 NO_JUDGE = 0.5  # of the texts that were not picked predicted wrongly
@@ -24,6 +25,10 @@ class Auto:
     better. The share is `harder` times the error of ridge regression on frozen embeddings, on the labelled texts
     without their own label: on those drawn at random where they are 100, else on all.
 
+    While there are fewer than `cover` labelled texts for each label of the task, the picks cover the whole pool as
+    `herding` does, which minds where labelled texts are: so few labels say little of where the model errs (Hacohen et
+    al. 2022).
+
     Picks with labels that nobody can learn, of texts off the topic say, teach nothing: later labels do not lower the
     error on them. That is tested once there are `from_labels` labels for each label seen, on the picks since which the
     labels have doubled: where the squared error on them fell by less than `teaches` since they were asked about, by the
@@ -31,14 +36,16 @@ class Auto:
     random. The next one is decided anew. Where the regression gets half of the other labelled texts wrong as well, it
     is no judge of that. A tuner without embeddings has neither: the smallest margins are picked.
 
-    harder: labelled texts were mostly picked because they are hard, and ridge regression is weaker than most models: a
-    half was best on each of five sets by the other four, of 1, 1/2 and 1/4. fewest: batches in the part that is
-    clustered, at least; 10 was better than 3. With 1 there would be no choice left between near-duplicates. teaches: on
-    the sets with labels enough to test it, started without labels, the bound was 0.13 and more in all but one of 20
-    runs; with 30 % of random labels mostly below 0.12. lost: where fewer are wrong there is nothing to run from.
-    from_labels: with fewer, picks of a label's first texts can teach little of the others of their kind.
+    cover: tried on one set alone, the one with enough labels for it to matter. harder: labelled texts were mostly
+    picked because they are hard, and ridge regression is weaker than most models: a half was best on each of five sets
+    by the other four, of 1, 1/2 and 1/4. fewest: batches in the part that is clustered, at least; 10 was better than 3.
+    With 1 there would be no choice left between near-duplicates. teaches: on the sets with labels enough to test it,
+    started without labels, the bound was 0.13 and more in all but one of 20 runs; with 30 % of random labels mostly
+    below 0.12. lost: where fewer are wrong there is nothing to run from. from_labels: with fewer, picks of a label's
+    first texts can teach little of the others of their kind.
     """
 
+    cover: int = 3
     harder: float = 0.5
     fewest: int = 10
     teaches: float = 0.11
@@ -46,7 +53,7 @@ class Auto:
     from_labels: int = 10
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
-    uses: ClassVar[tuple[str, ...]] = ("embeddings", "labelled.frozen")
+    uses: ClassVar[tuple[str, ...]] = ("embeddings", "labelled.embeddings", "labelled.frozen")
 
     def __post_init__(self) -> None:
         if self.fewest < 1 or self.harder <= 0:
@@ -58,6 +65,12 @@ class Auto:
             return best(doubt, n, rng)
         size, why = len(pool), "nothing is known of the labels yet"
         if pool.labelled is not None and pool.labelled.frozen is not None and len(pool.labelled.ids):
+            labels, of = pool.labelled.y.shape
+            if labels < self.cover * of:
+                note = (
+                    f"to cover the pool: {labels:,} labelled texts are fewer than {self.cover} for each of {of} labels"
+                )
+                return replace(Herding()(pool, n, rng), note=note)
             found = weigh(pool.labelled, pool.kind)
             if self._teaches_nothing(found, pool.labelled.y):
                 return Picks(rng.choice(len(pool), n, replace=False), np.zeros(n), self._loss(found), at_random=True)
@@ -77,7 +90,7 @@ class Auto:
         assert found.taught is not None
         slack = found.most - found.taught
         return (
-            f"at random, as of {found.picks} picked texts {found.wrong:.0%} are predicted wrongly without their own"
+            f"at random, as of {found.picks:,} picked texts {found.wrong:.0%} are predicted wrongly without their own"
             f" label, and the labels since they were picked lowered the error on them by {found.taught:.0%},"
             f" {found.most:.0%} at most; picking is worth it from {self.teaches:.0%} (with so many, less than"
             f" {self.teaches - slack:.0%} is noticed)"

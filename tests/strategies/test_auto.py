@@ -31,7 +31,7 @@ def labels(n: int, kept: float, first: float = 1.0, rounds: int = 10) -> Labelle
     said = RNG.integers(0, 2, n)
     ids = [f"t1-seen{row:04}" for row in range(n)]
     x = texts_around(np.where(is_kept, said, RNG.integers(4, 8, n)))
-    return Labelled(ids, np.eye(2)[said], frozen=x, asked_in=asked_in, at_random=np.zeros(n, bool))
+    return Labelled(ids, np.eye(2)[said], embeddings=x, frozen=x, asked_in=asked_in, at_random=np.zeros(n, bool))
 
 
 AUTO = strategies.build("auto")
@@ -49,10 +49,20 @@ def test_the_worse_the_model_the_more_of_the_pool_the_picks_cover() -> None:
     assert "spread over the 100 of 1,000 texts" in many.note
 
 
+def test_while_each_label_has_hardly_a_text_the_picks_cover_the_pool_as_herding_does() -> None:
+    sure, x = RNG.uniform(0.5, 1, 200), texts_around(RNG.integers(0, 8, 200))
+    few, enough = (pool(sure, x, labels(n, 1.0, rounds=1)) for n in (5, 6))
+    herding = strategies.build("herding")(few, 7, np.random.default_rng(1))
+    picks = AUTO(few, 7, np.random.default_rng(1))
+    np.testing.assert_array_equal(picks.index, herding.index)
+    assert picks.note == "to cover the pool: 5 labelled texts are fewer than 3 for each of 2 labels"
+    assert AUTO(enough, 7, np.random.default_rng(1)).note.startswith("spread over the ")
+
+
 def test_the_picks_are_spread_over_the_part_that_is_unsure() -> None:
     corner = RNG.integers(0, 8, 1000)
     sure = np.where(corner < 4, 0.5, 1.0)
-    picks = strategies.build("auto", harder=3.0)(
+    picks = strategies.build("auto", harder=0.01, fewest=100)(
         pool(sure, texts_around(corner, 0.05), labels(100, 0.7)), 4, np.random.default_rng(1)
     )
     assert sorted(corner[picks.index]) == [0, 1, 2, 3]
@@ -69,10 +79,10 @@ def test_without_embeddings_the_smallest_margins_are_picked() -> None:
 @pytest.mark.parametrize("attempt", range(5))
 def test_picks_with_random_labels_are_noticed_and_the_next_batch_is_drawn_at_random(attempt: int) -> None:
     sure, x = RNG.uniform(0.5, 1, 1000), texts_around(RNG.integers(0, 8, 1000))
-    lost = AUTO(pool(sure, x, labels(300, 0.0)), 10, np.random.default_rng(1))
-    fine = AUTO(pool(sure, x, labels(300, 1.0)), 10, np.random.default_rng(1))
+    lost = AUTO(pool(sure, x, labels(2000, 0.0)), 10, np.random.default_rng(1))
+    fine = AUTO(pool(sure, x, labels(2000, 1.0)), 10, np.random.default_rng(1))
     assert lost.at_random
-    assert lost.note.startswith("at random, as of 150 picked texts ")
+    assert lost.note.startswith("at random, as of 1,000 picked texts ")
     assert (lost.score == 0).all()
     assert not fine.at_random
     np.testing.assert_array_equal(lost.index, np.random.default_rng(1).choice(1000, 10, replace=False))
@@ -80,7 +90,7 @@ def test_picks_with_random_labels_are_noticed_and_the_next_batch_is_drawn_at_ran
 
 def test_picks_are_not_blamed_by_a_judge_that_cannot_predict_the_other_texts_either() -> None:
     sure, x = RNG.uniform(0.5, 1, 1000), texts_around(RNG.integers(0, 8, 1000))
-    seen = labels(300, 0.0)
+    seen = labels(2000, 0.0)
     blamed = AUTO(pool(sure, x, seen), 10, np.random.default_rng(1))
     mixed = seen.y.copy()
     for corner in (0, 1):  # in the first round every other text has the other label
@@ -92,9 +102,9 @@ def test_picks_are_not_blamed_by_a_judge_that_cannot_predict_the_other_texts_eit
 
 def test_a_few_labels_of_each_kind_are_too_few_to_give_up() -> None:
     sure, x = RNG.uniform(0.5, 1, 100), texts_around(RNG.integers(0, 8, 100))
-    seen = labels(300, 0.0)
+    seen = labels(2000, 0.0)
     assert AUTO(pool(sure, x, seen), 10, np.random.default_rng(1)).at_random
-    patient = strategies.build("auto", from_labels=151)
+    patient = strategies.build("auto", from_labels=1001)
     assert not patient(pool(sure, x, seen), 10, np.random.default_rng(1)).at_random
 
 
