@@ -1,4 +1,4 @@
-# make demo: a curve in three minutes.  make test: everything.  make test-fast: between edits.  make lint: as CI does it.
+# make demo: a curve in a few minutes.  make test: everything.  make test-fast: between edits.  make lint: as CI does it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
