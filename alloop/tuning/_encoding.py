@@ -10,23 +10,24 @@ import numpy as np
 from alloop.progress import progress
 from alloop.tuning._bases import Base, Pooling
 
+Tokens = Sequence[Sequence[int]]  # token ids of each text
+Tokenize = Callable[[Sequence[str]], Tokens]
+
 TEXTS_AT_ONCE = 50_000
 TOKENS_A_BATCH = 2000  # enough to keep the matrix products busy, little enough to stay near the caches
 
 
-def embed_texts(base: Base, network: Any, texts: Sequence[str], max_tokens: int) -> np.ndarray:
+def embed_texts(base: Base, network: Any, texts: Sequence[str], tokenize: Tokenize) -> np.ndarray:
     """Vectors (N, D) float32 of length 1. Tokens are held for TEXTS_AT_ONCE texts only: a million's fill a gigabyte."""
     out = np.empty((len(texts), base.width), np.float32)
     with progress("reading texts", len(texts)) as advance:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = slice(start, start + TEXTS_AT_ONCE)
-            out[some] = embed(base, network, base.tokenize(texts[some], max_tokens), advance)
+            out[some] = embed(base, network, tokenize(texts[some]), advance)
     return out
 
 
-def embed(
-    base: Base, network: Any, tokens: Sequence[Sequence[int]], advance: Callable[[int], None] = lambda n: None
-) -> np.ndarray:
+def embed(base: Base, network: Any, tokens: Tokens, advance: Callable[[int], None] = lambda n: None) -> np.ndarray:
     """Pooled vectors (N, D) float32, of length 1, of tokenized texts, by `network`: the base's own or a tuned copy.
 
     Batches hold texts of exactly one length, hence no padding and no mask; only lengths that few texts have are padded
@@ -128,7 +129,7 @@ def batches_of_one_length(lengths: Sequence[int]) -> Iterator[range]:
         start = end
 
 
-def pad_batch(tokens: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[Any, Any, Any]:
+def pad_batch(tokens: Tokens, pad: int, device: Any) -> tuple[Any, Any, Any]:
     """ids (B, L), lengths (B,), and mask (B, L) of ones and zeros, None where nothing had to be padded."""
     import torch
 

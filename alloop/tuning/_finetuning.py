@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from alloop.tuning import FitJob, Predictions
 from alloop.tuning._bases import Base, load_base
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
+from alloop.tuning._encoding import Tokens
 from alloop.tuning._linear import class_weight_vector, linear_logits, probabilities
 from alloop.tuning._training import SCALE, Objective, Schedule, likelihood, train
 
@@ -27,6 +28,7 @@ class FineTuner(Schedule, ABC):
     max_tokens: int = 128
 
     name: ClassVar[str]
+    mergeable: ClassVar[bool] = False  # whether `apply` gives a network of the base's own architecture
 
     @property
     def gives(self) -> tuple[str, ...]:
@@ -38,6 +40,18 @@ class FineTuner(Schedule, ABC):
 
         May draw from torch's global generator, which is seeded and later put back.
         """
+
+    def tokenize(self, base: Base, texts: Sequence[str]) -> Tokens:
+        """What the network reads of each text."""
+        return base.tokenize(texts, self.max_tokens)
+
+    def learn(self, base: Base, network: Any, head: Any, job: FitJob) -> dict[str, Any]:
+        """Train `network` and `head` in place; returns what was measured, train_loss and steps at least."""
+        y, device = job.targets(job.train), next(network.parameters()).device
+        tokens = self.tokenize(base, [example.text for example in job.train])
+        dev = (self.tokenize(base, [one.text for one in job.dev]), job.targets(job.dev)) if job.dev else None
+        objective, rng = self.objective(job.kind, y, device), np.random.default_rng(job.seed)
+        return train(base, network, head, tokens, y, objective, self, rng, dev)
 
     def objective(self, kind: Kind, y: np.ndarray, device: Any) -> Objective:
         """What training lowers, for targets y (N, C): the likelihood, unless a tuner knows better."""
@@ -66,7 +80,8 @@ class FineTuner(Schedule, ABC):
         refuse_needs(self.name, needs, self.gives)
         base = load_base(self.base)
         if model is None:
-            return Predictions(embeddings=embed_texts(base, frozen(base), texts, self.max_tokens))
+            read = lambda some: base.tokenize(some, self.max_tokens)  # noqa: E731
+            return Predictions(embeddings=embed_texts(base, frozen(base), texts, read))
         return predict_committee(lambda directory: self._predict_one(base, directory, texts), model, needs)
 
     def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
@@ -75,19 +90,14 @@ class FineTuner(Schedule, ABC):
         from alloop.tuning._encoding import best_device
 
         base, device = load_base(self.base), best_device()
-        tokens, y = base.tokenize([example.text for example in job.train], self.max_tokens), job.targets(job.train)
-        dev = None
-        if job.dev:
-            dev = base.tokenize([example.text for example in job.dev], self.max_tokens), job.targets(job.dev)
-        objective = self.objective(job.kind, y, device)
         with torch.random.fork_rng():  # the caller's random numbers stay as they were
             torch.manual_seed(job.seed)
             network = self.adapt(base).to(device)
-            head = self._first_head(base, job, y)
+            head = self.first_head(base, job)
             if job.init is not None:
                 self._continue_from(job.init, base, job, network, head)
             head = head.to(device)
-            measured = train(base, network, head, tokens, y, objective, self, np.random.default_rng(job.seed), dev)
+            measured = self.learn(base, network, head, job)
         learnt = {name: _array(p) for name, p in network.named_parameters() if p.requires_grad}
         linear = {"weight": SCALE * _array(head.weight), "bias": _array(head.bias)}
         if not all(np.isfinite(array).all() for array in [*learnt.values(), *linear.values()]):
@@ -117,12 +127,17 @@ class FineTuner(Schedule, ABC):
         """Predictions by a tuned network and the head of a model."""
         from alloop.tuning._encoding import embed_texts
 
-        vectors = embed_texts(base, network, texts, about["max_tokens"])
+        shaped = self.as_trained(about)
+        vectors = embed_texts(base, network, texts, lambda some: shaped.tokenize(base, some))
         logits = linear_logits(vectors, files["head.safetensors"])
         if not np.isfinite(logits).all():
             raise ModelError("the model predicts something that is not a number", TRAIN_AGAIN)
         probs = probabilities(logits, about["kind"])
         return Predictions(probs=probs, logits=logits, embeddings=vectors, labels=tuple(about["labels"]))
+
+    def as_trained(self, about: dict[str, Any]) -> Self:
+        """This tuner with the options that a model was trained with, as far as predicting needs them."""
+        return replace(self, max_tokens=about["max_tokens"], **about["options"])
 
     def _shape(self) -> dict[str, Any]:
         """Options without which what was learnt cannot be put to use."""
@@ -138,7 +153,7 @@ class FineTuner(Schedule, ABC):
             raise ModelError(f"{model} is damaged: its head is not of {len(about['labels'])} labels", TRAIN_AGAIN)
         return about, files
 
-    def _first_head(self, base: Base, job: FitJob, y: np.ndarray) -> Any:
+    def first_head(self, base: Base, job: FitJob) -> Any:
         """A linear layer that knows how frequent the labels are, as weighted, and nothing of the texts.
 
         With a bias of zeros, the vectors of all texts first move together to say "most labels are rare", and in
@@ -147,6 +162,7 @@ class FineTuner(Schedule, ABC):
         """
         import torch
 
+        y = job.targets(job.train)
         count, weight = y.sum(0), class_weight_vector(y, job.kind, self.class_weights)
         others = len(y) - count if job.kind == "multi" else np.float32(len(y))
         head = torch.nn.Linear(base.width, len(job.labels))
@@ -177,7 +193,7 @@ def _network(tuner: FineTuner, model: Path, checksum: str) -> Any:
 
     base = load_base(tuner.base)
     about, files = tuner._read(model, base)
-    return for_scoring(replace(tuner, **about["options"]).apply(base, files["adapter.safetensors"]))
+    return for_scoring(tuner.as_trained(about).apply(base, files["adapter.safetensors"]))
 
 
 def _put(module: Any, arrays: dict[str, np.ndarray]) -> None:

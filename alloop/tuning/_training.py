@@ -11,13 +11,12 @@ from alloop.errors import ModelError
 from alloop.progress import progress
 from alloop.records import Kind
 from alloop.tuning._bases import Base
-from alloop.tuning._encoding import has_fast_bfloat16, pad_batch, pool
+from alloop.tuning._encoding import Tokens, has_fast_bfloat16, pad_batch, pool
 from alloop.tuning._linear import ClassWeights, class_weight_vector
 
 SCALE = 12.0  # logits = head(SCALE * vector of length 1); twice as much was no better, see tests/bench/recipe.md
 DEV_EVERY, PATIENCE = 25, 3  # steps between looks at the dev examples, and looks without improvement before the end
 
-Tokens = Sequence[Sequence[int]]
 Objective = Callable[[Any, Any, Any], Any]  # (vectors (B, D), logits (B, C), target (B, C)) -> loss, a scalar
 
 
@@ -26,6 +25,7 @@ class Schedule:
     """How long and how fast to train. Fine-tuning tuners inherit these options."""
 
     learning_rate: float = 1e-3  # the peak, reached after the warm-up; then falling in a line to 0
+    head_learning_rate: float | None = None  # of the linear head; as learning_rate where it is not given
     steps: int = 120  # at least so many, however few the examples
     epochs: float = 3.0  # at least so often sees each example
     batch: int = 8  # examples a step; small ones learn more a second than large ones
@@ -34,8 +34,9 @@ class Schedule:
     label_smoothing: float = 0.0  # single-label tasks only
 
     def __post_init__(self) -> None:
-        if min(self.learning_rate, self.steps, self.epochs, self.batch) <= 0:
-            raise ValueError("learning_rate, steps, epochs and batch must be above 0")
+        rates = (self.learning_rate, self.learning_rate if self.head_learning_rate is None else self.head_learning_rate)
+        if min(*rates, self.steps, self.epochs, self.batch) <= 0:
+            raise ValueError("learning_rate, head_learning_rate, steps, epochs and batch must be above 0")
         if not (0 <= self.warmup_share <= 1 and 0 <= self.label_smoothing < 1):
             raise ValueError("warmup_share and label_smoothing are shares, from 0 to 1")
 
@@ -50,26 +51,36 @@ def train(
     schedule: Schedule,
     rng: np.random.Generator,
     dev: tuple[Tokens, np.ndarray] | None = None,
-) -> dict[str, float]:
+    order: Callable[[int], Iterator[list[int]]] | None = None,
+) -> dict[str, Any]:
     """Train, in place, what in `network` and `head` requires a gradient.
 
-    `head` maps SCALE times a vector (D,) of length 1 to logits (C,); y (N, C) are ones and zeros. With `dev` (tokens,
-    y) the weights with the lowest loss there are kept, and training ends when it has stopped falling. Raises ModelError
-    when the loss is not a number. Returns the mean loss and the number of steps.
+    `head` maps SCALE times a vector (D,) of length 1 to logits (C,); y (N, C) are ones and zeros, or probabilities.
+    With `dev` (tokens, y) the weights with the lowest loss there are kept, and training ends when it has stopped
+    falling. `order`, given the number of steps, yields the rows of each of them; without it every row comes once an
+    epoch. Raises ModelError when the loss is not a number. Returns the mean loss and the number of steps.
     """
     import torch
     from transformers import get_linear_schedule_with_warmup
 
     steps = max(schedule.steps, math.ceil(schedule.epochs * len(tokens) / schedule.batch))
-    trained = [p for p in [*network.parameters(), *head.parameters()] if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=0.0, fused=True)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in module.parameters() if p.requires_grad], "lr": rate}
+        for module, rate in (
+            (network, schedule.learning_rate),
+            (head, schedule.head_learning_rate or schedule.learning_rate),
+        )
+    ]
+    trained = [parameter for group in groups for parameter in group["params"]]
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0, fused=True)
     rates = get_linear_schedule_with_warmup(optimizer, int(schedule.warmup_share * steps), steps)
     forward = _forward(base, network, head)
     target = torch.from_numpy(y).to(next(network.parameters()).device)  # (N, C)
     losses: list[float] = []
     best = _Best(trained)
     with progress("training", steps) as advance:
-        for rows in batches([len(ids) for ids in tokens], schedule.batch, steps, rng):
+        lengths = [len(ids) for ids in tokens]
+        for rows in order(steps) if order else batches(lengths, schedule.batch, steps, rng):
             loss = objective(*forward([tokens[row] for row in rows]), target[rows])
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):

@@ -107,7 +107,7 @@ class Features:
 
         def read(some: Sequence[str]) -> np.ndarray:
             base = load_base(self.base)
-            return embed_texts(base, frozen(base), some, max_tokens)
+            return embed_texts(base, frozen(base), some, lambda chunk: base.tokenize(chunk, max_tokens))
 
         return look_up(Path(self.vectors), self.base, max_tokens, texts, read) if self.vectors else read(texts)
 

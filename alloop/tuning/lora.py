@@ -41,6 +41,7 @@ class LoRA(FineTuner):
     samples: int = 10
 
     name: ClassVar[str] = "lora"
+    mergeable: ClassVar[bool] = True
     search: ClassVar[Search] = {
         "learning_rate": Range(2e-4, 4e-3, log=True),
         ("steps", "epochs"): Choice(((60, 1.5), (120, 3.0), (240, 6.0))),
@@ -121,7 +122,7 @@ class LoRA(FineTuner):
 
         base, rng = load_base(self.base), np.random.default_rng(seed)
         about, files = self._read(model, base)
-        shaped, learnt = replace(self, **about["options"]), files["adapter.safetensors"]
+        shaped, learnt = self.as_trained(about), files["adapter.safetensors"]
         samples = np.empty((self.samples, len(texts), len(about["labels"])), np.float32)
         for sample in samples:
             drawn = dict(learnt)

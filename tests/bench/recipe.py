@@ -58,7 +58,7 @@ class Variant(LoRA):
             torch.nn.init.zeros_(head.bias)
         if self.start == "regression":
             texts = [example.text for example in job.train]
-            x = SCALE * embed_texts(base, frozen(base), texts, self.max_tokens)
+            x = SCALE * embed_texts(base, frozen(base), texts, lambda some: base.tokenize(some, self.max_tokens))
             arrays = fit_linear(x, y, job.kind, 1.0)
             head.weight.data, head.bias.data = torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"])
         return head

@@ -115,7 +115,7 @@ def test_the_first_head_says_how_frequent_labels_are_so_that_no_step_is_spent_on
     tuner, task = build(tiny_bases["bert"]), job(kind)
     many = FitJob(task.train * 50, kind, task.labels, 0)
     y = many.targets(many.train)
-    head = tuner._first_head(load_base(str(tiny_bases["bert"])), many, y)
+    head = tuner.first_head(load_base(str(tiny_bases["bert"])), many)
     loss = tuner.objective(kind, y, "cpu")(None, head(torch.zeros(len(y), 32)), torch.from_numpy(y))
     loss.backward()
     assert head.bias.grad.abs().max() < 0.01
