@@ -243,8 +243,8 @@ def show(arguments: argparse.Namespace) -> str:
             )
     recipes = read(arguments.recipes)
     parts.append(
-        f"\n## Grids\n\n{RECIPE_LABELS} labels, {RECIPE_SEEDS} seeds, judged on rows of the training files, texts cut to "
-        f"{RECIPE_TOKENS} tokens.\n"
+        f"\n## Grids\n\n{RECIPE_LABELS} labels, {RECIPE_SEEDS} seeds, judged on rows of the training files, texts cut "
+        f"to {RECIPE_TOKENS} tokens.\n"
     )
     parts.append("| tuner | setting | " + " | ".join(RECIPE_SETS) + " | mean |")
     parts.append("|---|---|" + "---|" * (len(RECIPE_SETS) + 1))
