@@ -7,7 +7,7 @@ import pytest
 
 from alloop.errors import ModelError
 from alloop.tuning import tuners
-from tests.tuning.families import DECODERS, ENCODERS, FAMILIES, POSITIONS
+from tests.tuning.families import FAMILIES
 
 TEXTS = ["red", "the red apple is very dear", "a slow bus", ""]
 
