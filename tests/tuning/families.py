@@ -73,7 +73,7 @@ _SIZES: dict[str, dict[str, Any]] = {
 }
 _ALTERNATING = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"], "head_dim": 8}
 _OPTIONS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("roberta", "xlm-roberta", "mpnet"), {"max_position_embeddings": POSITIONS + 2}),  # two are skipped
+    **{name: {"max_position_embeddings": POSITIONS + 2} for name in ("roberta", "xlm-roberta", "mpnet")},  # skip two
     "deberta-v2": {
         "relative_attention": True,
         "position_buckets": 16,
