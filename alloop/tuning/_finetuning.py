@@ -1,11 +1,12 @@
 """All of a fine-tuning tuner but the one function that makes it what it is: `adapt`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from alloop.errors import ModelError
 from alloop.records import Kind
 from alloop.tuning import FitJob, Predictions
 from alloop.tuning._bases import Base, load_base
+from alloop.tuning._calibration import fit_temperature, out_of_fold
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._encoding import Tokens
@@ -26,6 +28,7 @@ class FineTuner(Schedule, ABC):
 
     base: str = "minilm"
     max_tokens: int = 128
+    calibrate: Literal["held-back", "folds", "none"] = "held-back"  # labels that say how sure a model may be
 
     name: ClassVar[str]
     mergeable: ClassVar[bool] = False  # whether `apply` gives a network of the base's own architecture
@@ -103,7 +106,7 @@ class FineTuner(Schedule, ABC):
         if not all(np.isfinite(array).all() for array in [*learnt.values(), *linear.values()]):
             hint = f"lower the option learning_rate, which is {self.learning_rate:g}"
             raise ModelError("training failed: some weights are not numbers", hint)
-        about = {
+        about: dict[str, Any] = {
             "labels": job.labels,
             "kind": job.kind,
             "base": self.base,
@@ -112,9 +115,34 @@ class FineTuner(Schedule, ABC):
             "max_tokens": self.max_tokens,
             "options": self._shape(),
         }
-        write_model(out, self.name, about, {"adapter.safetensors": learnt, "head.safetensors": linear})
+        files = {"adapter.safetensors": learnt, "head.safetensors": linear}
+        about["temperature"] = self._temperature(base, job, about, files)
+        write_model(out, self.name, about, files)
         trainable = sum(array.size for array in [*learnt.values(), *linear.values()])
-        return {**measured, "trainable_parameters": float(trainable)}
+        return {**measured, "trainable_parameters": float(trainable), "temperature": about["temperature"]}
+
+    def _temperature(self, base: Base, job: FitJob, about: dict[str, Any], files: dict[str, Any]) -> float:
+        """How sure the model may be that `about` and `files` are, by labels that it has not learnt from.
+
+        Those held back, where there are any; with "folds", and none, by further fits, a fifth left out of each.
+        """
+        from alloop.tuning._encoding import for_scoring
+
+        if self.calibrate != "none" and job.dev:
+            network = for_scoring(self.apply(base, files["adapter.safetensors"]))
+            said = self._said_by(network, base, about, files, [one.text for one in job.dev])
+            return fit_temperature(_logits(said), job.targets(job.dev), job.kind)
+        if self.calibrate != "folds":
+            return 1.0
+
+        def learn(rows: np.ndarray, held: np.ndarray) -> np.ndarray:
+            part = replace(job, train=[job.train[row] for row in rows], init=None)  # which knows the labels left out
+            texts = [job.train[row].text for row in held]
+            with TemporaryDirectory() as out:
+                replace(self, calibrate="none")._fit_one(part, Path(out))
+                return _logits(self._predict_one(base, Path(out), texts))
+
+        return fit_temperature(*out_of_fold(job.train, job.targets(job.train), learn), job.kind)
 
     def _predict_one(self, base: Base, model: Path, texts: Sequence[str]) -> Predictions:
         about, files = self._read(model, base)
@@ -132,7 +160,7 @@ class FineTuner(Schedule, ABC):
         logits = linear_logits(vectors, files["head.safetensors"])
         if not np.isfinite(logits).all():
             raise ModelError("the model predicts something that is not a number", TRAIN_AGAIN)
-        probs = probabilities(logits, about["kind"])
+        probs = probabilities(logits / about.get("temperature", 1.0), about["kind"])
         return Predictions(probs=probs, logits=logits, embeddings=vectors, labels=tuple(about["labels"]))
 
     def as_trained(self, about: dict[str, Any]) -> Self:
@@ -194,6 +222,11 @@ def _network(tuner: FineTuner, model: Path, checksum: str) -> Any:
     base = load_base(tuner.base)
     about, files = tuner._read(model, base)
     return for_scoring(tuner.as_trained(about).apply(base, files["adapter.safetensors"]))
+
+
+def _logits(said: Predictions) -> np.ndarray:
+    assert said.logits is not None
+    return said.logits
 
 
 def _put(module: Any, arrays: dict[str, np.ndarray]) -> None:
