@@ -42,10 +42,9 @@ def forget():
 
 @pytest.fixture
 def in_fp32(monkeypatch):
-    from alloop.tuning import _encoding, _training
+    from alloop.tuning import _encoding
 
-    for module in (_encoding, _training):
-        monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(_encoding, "has_fast_bfloat16", lambda device: False)
     forget()  # of networks that are in bfloat16
     yield
     forget()
