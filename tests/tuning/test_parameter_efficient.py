@@ -3,18 +3,22 @@
 import numpy as np
 import pytest
 
-from alloop.errors import ConfigError
+from alloop.errors import ConfigError, ModelError
 from alloop.tuning import _encoding, _finetuning, tuners
 from alloop.tuning._bases import load_base
 
 QUICK = {  # options that learn the tiny task in a few steps
     "adapter": {"width": 4, "learning_rate": 1e-2},
     "ia3": {"learning_rate": 5e-2},
+    "p-tuning": {"length": 4, "hidden": 8, "learning_rate": 3e-2},
+    "prompt": {"length": 4, "learning_rate": 1e-1},
 }
 BASES = ("bert", "gpt2", "llama")
 LEARNT = {  # of the tiny BERT: two layers, 32 wide, 64 inside
     "adapter": (".adapter.", 2 * 2 * (32 * 4 + 4 + 4 * 32 + 32)),
     "ia3": ("ia3_l", 2 * (32 + 32 + 64)),
+    "p-tuning": ("prompt.weight", 4 * 32),
+    "prompt": ("prompt.weight", 4 * 32),
 }
 MERGEABLE = [name for name in QUICK if tuners.get(name).mergeable]
 
@@ -154,7 +158,49 @@ def test_adapters_start_by_adding_nothing(tiny_bases, monkeypatch):
     assert np.array_equal(_encoding.embed(base, adapted, tokens), _encoding.embed(base, base.network, tokens))
 
 
-@pytest.mark.parametrize(("name", "options"), [("adapter", {"width": 0}), ("ia3", {"learning_rate": 0.0})])
+@pytest.mark.parametrize("name", ["prompt", "p-tuning"])
+def test_a_prompt_starts_as_words_and_training_moves_it(name, tiny_bases, fitted, job):
+    import torch
+
+    tuner, model = fitted(name, "bert", job())
+    base = load_base(str(tiny_bases["bert"]))
+    words = base.network.get_input_embeddings().weight
+    with torch.random.fork_rng():
+        prompt = tuner.adapt(base).prompt.weight
+    assert all(any(torch.allclose(row, word, atol=0.01) for word in words[4:]) for row in prompt)
+    _, files = tuner._read(model, base)
+    assert not any(
+        np.allclose(row, word.numpy(), atol=0.01)
+        for row in files["adapter.safetensors"]["prompt.weight"]
+        for word in words
+    )
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_prompt_and_a_long_text_fit_into_the_positions_of_the_base(base, tiny_bases, job):
+    import torch
+
+    known = load_base(str(tiny_bases[base]))
+    length = known.max_tokens - 3
+    tuner = build("prompt", tiny_bases[base], length=length, max_tokens=10**6)
+    tokens = tuner.tokenize(known, ["a " * 1000])
+    assert len(tokens[0]) == 3
+    with torch.random.fork_rng():
+        network = tuner.adapt(known)
+        assert network(input_ids=torch.tensor(tokens), attention_mask=None).last_hidden_state.shape == (1, 3, 32)
+        with pytest.raises(ModelError, match="the prompt alone"):
+            build("prompt", tiny_bases[base], length=known.max_tokens).adapt(known)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("adapter", {"width": 0}),
+        ("ia3", {"learning_rate": 0.0}),
+        ("p-tuning", {"hidden": 0}),
+        ("prompt", {"length": 0}),
+    ],
+)
 def test_options_out_of_range_are_refused(name, options):
     with pytest.raises(ConfigError):
         tuners.build(name, **options)
