@@ -18,11 +18,6 @@ def with_prompt(base: Base, length: int) -> Any:
 
     from alloop.tuning._encoding import copy_for_speed
 
-    if base.max_tokens is not None and length >= base.max_tokens:
-        raise ModelError(
-            f"the base {base.name!r} reads {base.max_tokens} tokens, and the prompt alone has {length}",
-            "lower the option length, or choose another model.base",
-        )
     network = copy_for_speed(base.network)
     embed = network.get_input_embeddings()
     network.prompt = torch.nn.Embedding(length, base.width)
@@ -34,9 +29,17 @@ def with_prompt(base: Base, length: int) -> Any:
 
 
 def random_words(base: Base, length: int) -> Any:
-    """Token ids (length,) of words that are not special tokens, drawn from torch's global generator."""
+    """Token ids (length,) of words that are not special tokens, drawn from torch's global generator.
+
+    Raises ModelError where they leave no room for a text.
+    """
     import torch
 
+    if base.max_tokens is not None and length >= base.max_tokens:
+        raise ModelError(
+            f"the base {base.name!r} reads {base.max_tokens} tokens, and the option length alone is {length}",
+            "lower it, or choose another model.base",
+        )
     special = set(base.tokenizer.all_special_ids)
     rows = min(len(base.tokenizer), base.network.get_input_embeddings().weight.shape[0])
     words = torch.tensor([word for word in range(rows) if word not in special])

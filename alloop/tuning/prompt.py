@@ -27,7 +27,7 @@ class Prompt(FineTuner):
     """
 
     length: int = 20
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "prompt"
