@@ -51,7 +51,7 @@ class FineTuner(Schedule, ABC):
         tokens = self.tokenize(base, [example.text for example in job.train])
         dev = (self.tokenize(base, [one.text for one in job.dev]), job.targets(job.dev)) if job.dev else None
         objective, rng = self.objective(job.kind, y, device), np.random.default_rng(job.seed)
-        return train(base, network, head, tokens, y, objective, self, rng, dev)
+        return train(base, network, head, tokens, y, objective, self, rng, dev, kind=job.kind)
 
     def objective(self, kind: Kind, y: np.ndarray, device: Any) -> Objective:
         """What training lowers, for targets y (N, C): the likelihood, unless a tuner knows better."""
@@ -66,10 +66,10 @@ class FineTuner(Schedule, ABC):
         _put(network, learnt)
         return network
 
-    def fit(self, job: FitJob, out: Path) -> dict[str, float]:
+    def fit(self, job: FitJob, out: Path) -> dict[str, Any]:
         """Train, with early stopping if there is a `job.dev`. The same job gives the same bytes (on one machine).
 
-        Returns train_loss (the mean over the steps), steps, trainable_parameters and, with dev, dev_loss.
+        Returns train_loss (the mean over the steps), steps, trainable_parameters, curve and, with dev, dev_loss.
         """
         return fit_committee(self._fit_one, job, out, resample=False)
 
@@ -84,7 +84,7 @@ class FineTuner(Schedule, ABC):
             return Predictions(embeddings=embed_texts(base, frozen(base), texts, read))
         return predict_committee(lambda directory: self._predict_one(base, directory, texts), model, needs)
 
-    def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
+    def _fit_one(self, job: FitJob, out: Path) -> dict[str, Any]:
         import torch
 
         from alloop.tuning._encoding import best_device, computing_in

@@ -1,7 +1,8 @@
 """The training loop, one for all tuners: they differ in what they make of the base, not in how it learns."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from alloop.tuning._linear import ClassWeights, class_weight_vector
 
 SCALE = 12.0  # logits = head(SCALE * vector of length 1); twice as much was no better, see tests/bench/recipe.md
 DEV_EVERY, PATIENCE = 25, 3  # steps between looks at the dev examples, and looks without improvement before the end
-
+MOST_POINTS = 60  # of a training curve
 SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}  # ours -> transformers'
 
 # (vectors (B, D), logits (B, C), target (B, C)) -> loss, a scalar: the mean of the examples'
@@ -74,13 +75,16 @@ def train(
     rng: np.random.Generator,
     dev: tuple[Tokens, np.ndarray] | None = None,
     order: Callable[[int], Iterator[list[int]]] | None = None,
+    kind: Kind | None = None,
 ) -> dict[str, Any]:
     """Train, in place, what in `network` and `head` requires a gradient.
 
     `head` maps SCALE times a vector (D,) of length 1 to logits (C,); y (N, C) are ones and zeros, or probabilities.
     With `dev` (tokens, y) the weights with the lowest loss there are kept, and training ends when it has stopped
     falling. `order`, given the number of steps, yields the rows of each of them; without it every row comes once an
-    epoch. Raises ModelError when the loss is not a number. Returns the mean loss and the number of steps.
+    epoch. `kind` is needed for more than the loss to be known of dev. Raises ModelError when a loss is not a number.
+
+    Returns train_loss (the mean over the steps), steps, with dev the lowest dev_loss, and `curve`, see `_curve`.
     """
     import torch
     from transformers import get_scheduler
@@ -102,26 +106,31 @@ def train(
     forward = _forward(base, network, head)
     target = torch.from_numpy(y).to(next(network.parameters()).device)  # (N, C)
     losses: list[float] = []
+    speeds: list[float] = []  # the learning rate of each step
+    looks: dict[int, dict[str, float]] = {}  # step -> what dev said after it
     best = _Best(trained)
     with progress("training", steps) as advance:
         lengths = [len(ids) for ids in tokens]
         for rows in order(steps) if order else batches(lengths, schedule.batch, steps, rng):
             losses.append(0.0)
+            speeds.append(rates.get_last_lr()[0])
             for part in _parts(rows, schedule.accumulate):
                 loss = objective(*forward([tokens[row] for row in part]), target[part]) * (len(part) / len(rows))
                 losses[-1] += loss.item()
                 loss.backward()
-            if not math.isfinite(losses[-1]):
-                message = f"training failed: the loss is {losses[-1]} at step {len(losses)} of {steps}"
-                raise ModelError(message, f"lower the option learning_rate, which is {schedule.learning_rate:g}")
+            _refuse_divergence(losses[-1], len(losses), steps, schedule)
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             rates.step()
             optimizer.zero_grad()
             advance(1)
-            if dev and len(losses) % DEV_EVERY == 0 and not best.improves(_mean_loss(forward, objective, *dev)):
-                break
-    measured = {"train_loss": sum(losses) / len(losses), "steps": float(len(losses))}
+            if dev and len(losses) % DEV_EVERY == 0:
+                looks[len(losses)] = said = _judge(forward, objective, *dev, kind)
+                _refuse_divergence(said["dev_loss"], len(losses), steps, schedule)
+                if not best.improves(said["dev_loss"]):
+                    break
+    measured: dict[str, Any] = {"train_loss": sum(losses) / len(losses), "steps": float(len(losses))}
+    measured["curve"] = _curve(losses, speeds, looks)
     if dev and best.weights:
         best.restore()
         measured["dev_loss"] = best.loss
@@ -203,19 +212,53 @@ def _checkpoint_layers(base: Base, network: Any) -> None:
             module.config.use_cache = False  # decoders keep keys and values for a next token that never comes
 
 
-def _mean_loss(
-    forward: Callable[[Tokens], tuple[Any, Any]], objective: Objective, tokens: Tokens, y: np.ndarray
-) -> float:
+def _refuse_divergence(loss: float, step: int, steps: int, schedule: Schedule) -> None:
+    """Raise ModelError where a loss is not a number."""
+    if not math.isfinite(loss):
+        message = f"training failed: the loss is {loss} at step {step} of {steps}"
+        raise ModelError(message, f"lower the option learning_rate, which is {schedule.learning_rate:g}")
+
+
+def _judge(
+    forward: Callable[[Tokens], tuple[Any, Any]], objective: Objective, tokens: Tokens, y: np.ndarray, kind: Kind | None
+) -> dict[str, float]:
+    """The mean loss of held-back examples as dev_loss; of a known kind also dev_accuracy or dev_f1_micro."""
     import torch
 
     order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
     total = 0.0
+    said = np.empty(y.shape, np.float32)  # logits (N, C)
     with torch.no_grad():
         for start in range(0, len(order), 32):
             rows = order[start : start + 32]
             vectors, logits = forward([tokens[row] for row in rows])
             total += objective(vectors, logits, torch.from_numpy(y[rows]).to(logits.device)).item() * len(rows)
-    return total / len(tokens)
+            said[rows] = logits.float().cpu().numpy()
+    found = {"dev_loss": total / len(tokens)}
+    if kind == "single":
+        found["dev_accuracy"] = float((said.argmax(1) == y.argmax(1)).mean())
+    elif kind == "multi" and (given := (said > 0).sum() + y.sum()):  # none given and none true: there is no F1
+        found["dev_f1_micro"] = float(2 * ((said > 0) * y).sum() / given)
+    return found
+
+
+def _curve(losses: Sequence[float], speeds: Sequence[float], looks: Mapping[int, Mapping[str, float]]) -> list[Any]:
+    """At most MOST_POINTS points, however many steps: {"step", "loss", "learning_rate"}, and what dev said after it.
+
+    "loss" is the mean since the point before.
+    """
+    shown = list(looks)[:: math.ceil(len(looks) / (MOST_POINTS / 2)) or 1]
+    even = math.ceil(len(losses) / (MOST_POINTS - len(shown) - 1))
+    ends = sorted({*range(even, len(losses), even), *shown, len(losses)})
+    return [
+        {
+            "step": end,
+            "loss": sum(losses[start:end]) / (end - start),
+            "learning_rate": speeds[end - 1],
+            **looks.get(end, {}),
+        }
+        for start, end in itertools.pairwise([0, *ends])
+    ]
 
 
 class _Best:

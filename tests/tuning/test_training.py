@@ -1,5 +1,7 @@
+import json
 import tempfile
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from alloop.errors import ConfigError
 from alloop.tuning import tuners
-from alloop.tuning._training import _checkpoint_layers, _parts, batches
+from alloop.tuning._training import _checkpoint_layers, _curve, _judge, _parts, batches
 
 
 def test_every_example_is_seen_once_an_epoch_in_batches_of_similar_length():
@@ -133,3 +135,54 @@ def test_precision_is_chosen_whatever_the_machine_is_fast_in(learnt, monkeypatch
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ConfigError):
         tuners.build("full", **options)
+
+
+def test_a_curve_says_how_training_went_at_every_step_of_a_short_one(tiny_bases, job, tmp_path):
+    few = {"steps": 30, "epochs": 0.1, "learning_rate": 5e-3}
+    measured = tuners.build("lora", base=str(tiny_bases["bert"]), **few).fit(job(dev=job().train), tmp_path)
+    curve = measured["curve"]
+    assert json.loads(json.dumps(curve)) == curve
+    assert [point["step"] for point in curve] == list(range(1, 31))
+    assert np.mean([point["loss"] for point in curve]) == pytest.approx(measured["train_loss"])
+    assert max(point["learning_rate"] for point in curve) == pytest.approx(5e-3)
+    (looked_at,) = (point for point in curve if "dev_loss" in point)
+    assert (looked_at["step"], looked_at["dev_loss"]) == (25, measured["dev_loss"])
+    assert 0.5 < looked_at["dev_accuracy"] <= 1
+
+
+def test_of_several_labels_the_curve_has_f1(tiny_bases, job, tmp_path):
+    tuner = tuners.build("full", base=str(tiny_bases["bert"]), steps=25, epochs=0.1)
+    task = job("multi")
+    curve = tuner.fit(replace(task, dev=task.train), tmp_path)["curve"]
+    assert 0 <= curve[-1]["dev_f1_micro"] <= 1
+
+
+def test_held_back_examples_are_judged_as_by_hand():
+    import torch
+
+    logits = torch.tensor([[2.0, -1.0], [-1.0, 1.0], [1.0, 0.5], [-1.0, -1.0]])
+    y = np.array([[1, 0], [1, 0], [1, 1], [0, 0]], np.float32)
+
+    def said(kind):
+        return _judge(lambda tokens: (None, logits), lambda v, x, t: x.mean(), [[1]] * 4, y, kind)
+
+    assert said("multi") == {"dev_loss": 0.0625, "dev_f1_micro": pytest.approx(2 * 3 / (4 + 4))}
+    assert said("single") == {"dev_loss": 0.0625, "dev_accuracy": 0.75}
+    assert said(None) == {"dev_loss": 0.0625}
+
+
+def test_a_point_has_the_mean_loss_since_the_one_before():
+    curve = _curve([4.0, 2.0] * 100, [0.1] * 200, {})
+    assert [point["step"] for point in curve[:3]] == [4, 8, 12]
+    assert curve[-1]["step"] == 200
+    assert {point["loss"] for point in curve} == {3.0}
+
+
+@pytest.mark.parametrize("steps", [1, 59, 60, 61, 119, 750, 751, 100_000])
+@pytest.mark.parametrize("with_dev", [True, False])
+def test_a_curve_has_at_most_sixty_points_however_long_the_training(steps, with_dev):
+    looks = {step: {"dev_loss": 1.0} for step in range(25, steps + 1, 25)} if with_dev else {}
+    curve = _curve([1.0] * steps, [0.1] * steps, looks)
+    assert min(steps, 28) <= len(curve) <= 60
+    assert curve[-1]["step"] == steps
+    assert sum("dev_loss" in point for point in curve) >= min(len(looks), 15)
