@@ -476,7 +476,11 @@ def _draw_training(figure: Any, one: Training, panel: TrainingPanel, axis: str) 
             yaxis=f"y{axis}",
             mode="lines+markers" if one.is_last else "lines",
             line={"color": colour, "dash": dash, "width": 2 if one.is_last else 1},
-            marker={"symbol": its.symbol, "size": 7 if key == panel.dev_key else [0] * (len(x) - 1) + [7]},
+            marker={
+                "symbol": its.symbol,
+                "size": 7 if key == panel.dev_key else [0] * (len(x) - 1) + [7],
+                "line": {"width": 0},
+            },
             cliponaxis=False,
             hovertemplate=f"{name}<br>round {one.round}, step %{{x:,}}<br>{what} <b>%{{y:.3g}}</b><extra></extra>",
             legendgroup=str(one.number),

@@ -17,7 +17,7 @@ from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._encoding import Tokens
 from alloop.tuning._linear import class_weight_vector, linear_logits, probabilities
-from alloop.tuning._training import SCALE, Objective, Schedule, likelihood, train
+from alloop.tuning._training import SCALE, Objective, Schedule, diverged, likelihood, train
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ class FineTuner(Schedule, ABC):
         learnt = {name: _array(p) for name, p in network.named_parameters() if p.requires_grad}
         linear = {"weight": SCALE * _array(head.weight), "bias": _array(head.bias)}
         if not all(np.isfinite(array).all() for array in [*learnt.values(), *linear.values()]):
-            hint = f"lower the option learning_rate, which is {self.learning_rate:g}"
-            raise ModelError("training failed: some weights are not numbers", hint)
+            raise diverged(self, f"some weights are not numbers after {measured['steps']:g} steps")
         about = {
             "labels": job.labels,
             "kind": job.kind,

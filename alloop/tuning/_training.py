@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Schedule:
     accumulate: int = 1  # parts in which a step's examples go through the network
     checkpointing: bool = False  # compute layers twice instead of keeping what they computed
     precision: Precision = "auto"  # of training: "fp32", "bf16", "auto" for the faster one
+
+    name: ClassVar[str] = "<tuner>"  # as in the config, for messages
 
     def __post_init__(self) -> None:
         rates = (self.learning_rate, self.learning_rate if self.head_learning_rate is None else self.head_learning_rate)
@@ -118,7 +120,7 @@ def train(
                 loss = objective(*forward([tokens[row] for row in part]), target[part]) * (len(part) / len(rows))
                 losses[-1] += loss.item()
                 loss.backward()
-            _refuse_divergence(losses[-1], len(losses), steps, schedule)
+            _refuse_divergence(losses[-1], speeds[-1], len(losses), steps, schedule)
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             rates.step()
@@ -126,7 +128,7 @@ def train(
             advance(1)
             if dev and len(losses) % DEV_EVERY == 0:
                 looks[len(losses)] = said = _judge(forward, objective, *dev, kind)
-                _refuse_divergence(said["dev_loss"], len(losses), steps, schedule)
+                _refuse_divergence(said["dev_loss"], speeds[-1], len(losses), steps, schedule)
                 if not best.improves(said["dev_loss"]):
                     break
     measured: dict[str, Any] = {"train_loss": sum(losses) / len(losses), "steps": float(len(losses))}
@@ -212,11 +214,20 @@ def _checkpoint_layers(base: Base, network: Any) -> None:
             module.config.use_cache = False  # decoders keep keys and values for a next token that never comes
 
 
-def _refuse_divergence(loss: float, step: int, steps: int, schedule: Schedule) -> None:
+def _refuse_divergence(loss: float, rate: float, step: int, steps: int, schedule: Schedule) -> None:
     """Raise ModelError where a loss is not a number."""
     if not math.isfinite(loss):
-        message = f"training failed: the loss is {loss} at step {step} of {steps}"
-        raise ModelError(message, f"lower the option learning_rate, which is {schedule.learning_rate:g}")
+        raise diverged(schedule, f"the loss is {loss} at step {step} of {steps}, at a learning rate of {rate:.3g}")
+
+
+def diverged(schedule: Schedule, what: str) -> ModelError:
+    """Training led to something that is not a number; nothing was written, and earlier models are as they were."""
+    peak = schedule.learning_rate
+    return ModelError(
+        f"training failed: {what}",
+        f"under [options.{schedule.name}] in alloop.toml set learning_rate = {peak / 2:g}, or {peak / 10:g}; an open "
+        "round keeps its old options: alloop round --abandon closes it, and all labels stay",
+    )
 
 
 def _judge(

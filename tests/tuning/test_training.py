@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alloop.errors import ConfigError
+from alloop.errors import ConfigError, ModelError
 from alloop.tuning import tuners
 from alloop.tuning._training import _checkpoint_layers, _curve, _judge, _parts, batches
+from tests.command import alloop, change, done
 
 
 def test_every_example_is_seen_once_an_epoch_in_batches_of_similar_length():
@@ -186,3 +187,60 @@ def test_a_curve_has_at_most_sixty_points_however_long_the_training(steps, with_
     assert min(steps, 28) <= len(curve) <= 60
     assert curve[-1]["step"] == steps
     assert sum("dev_loss" in point for point in curve) >= min(len(looks), 15)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_loss_that_is_not_a_number_says_where_and_what_to_try(tiny_bases, job, tmp_path):
+    with pytest.raises(ModelError, match=r"the loss is nan at step \d+ of 120, at a learning rate of \d") as caught:
+        tuners.build("full", base=str(tiny_bases["bert"]), learning_rate=1e38).fit(job(), tmp_path)
+    assert "[options.full] in alloop.toml set learning_rate = 5e+37, or 1e+37" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_of_held_back_examples_that_is_not_a_number_stops_training(tiny_bases, job, tmp_path, monkeypatch):
+    monkeypatch.setattr("alloop.tuning._training._judge", lambda *a: {"dev_loss": float("nan")})
+    with pytest.raises(ModelError, match="the loss is nan at step 25 of 120"):
+        tuners.build("lora", base=str(tiny_bases["bert"])).fit(job(dev=job().train), tmp_path)
+
+
+def test_weights_that_are_not_numbers_are_not_written(tiny_bases, job, tmp_path, monkeypatch):
+    """The last step can lead there, and no loss says so."""
+    import torch
+
+    def step(optimizer):
+        optimizer.param_groups[0]["params"][0].data[0] = float("inf")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(ModelError, match="some weights are not numbers after 1 step") as caught:
+        tuners.build("lora", base=str(tiny_bases["bert"]), steps=1, epochs=0.01).fit(job(), tmp_path)
+    assert "learning_rate = 0.0005, or 0.0001" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_after_training_failed_labels_and_the_last_model_are_there_and_a_lower_rate_goes_on(tiny_bases, make_project):
+    """As a user meets it: round 3 fails, is closed, and the next round trains on all labels."""
+    options = f'[options.lora]\nbase = "{tiny_bases["bert"]}"\nsteps = 2\nepochs = 0.1\nlearning_rate = 0.001\n'
+    project = make_project(tuner="lora", more=options)
+    for _ in range(2):
+        done("round", project.root)
+    (point,) = json.loads(done("report", project.root, "--json").out)["points"]
+    assert [one["step"] for one in point["training"]] == [1, 2]
+    texts = project.root / "texts.txt"
+    texts.write_text("the cat sleeps here\n")
+    said = done("predict", project.root, texts).out
+    change(project.root / "alloop.toml", {"learning_rate = 0.001": "learning_rate = 1e38"})
+    failed = alloop("round", project.root)
+    assert failed.code == 1
+    assert "training failed: the loss is nan at step 2 of 2" in failed.err
+    assert "[options.lora] in alloop.toml set learning_rate" in failed.err
+    found = json.loads(done("status", project.root, "--json").out)
+    assert (found["labels"]["labelled"], found["round"]["step"]) == (16, "train")
+    assert done("predict", project.root, texts).out == said
+    change(project.root / "alloop.toml", {"learning_rate = 1e38": "learning_rate = 0.001"})
+    assert alloop("round", project.root).code == 1, "an open round keeps its options"
+    done("round", project.root, "--abandon")
+    done("round", project.root)
+    points = json.loads(done("report", project.root, "--json").out)["points"]
+    assert [(one["round"], one["labels"]) for one in points] == [(2, 8), (4, 16)]
