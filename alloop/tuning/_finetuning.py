@@ -1,15 +1,17 @@
 """All of a fine-tuning tuner but the one function that makes it what it is: `adapt`."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from alloop.errors import ModelError
+from alloop.errors import ConfigError, ModelError
 from alloop.records import Kind
 from alloop.tuning import FitJob, Predictions
 from alloop.tuning._bases import Base, load_base
@@ -17,7 +19,8 @@ from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._encoding import Tokens
 from alloop.tuning._linear import class_weight_vector, linear_logits, probabilities
-from alloop.tuning._training import SCALE, Objective, Schedule, diverged, likelihood, train
+from alloop.tuning._steps import looks_at_folds
+from alloop.tuning._training import DEV_EVERY, SCALE, Objective, Schedule, diverged, likelihood, train
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,31 @@ class FineTuner(Schedule, ABC):
             return Predictions(embeddings=embed_texts(base, frozen(base), texts, read))
         return predict_committee(lambda directory: self._predict_one(base, directory, texts), model, needs)
 
+    def _fit_chosen_steps(self, job: FitJob, out: Path) -> dict[str, Any]:
+        """Fit to all examples, for as many steps as cross-validation finds best: "chosen_steps", by "looks"."""
+        if job.init is not None:
+            raise ConfigError(
+                "choose_steps cannot go with model.warm_start: the earlier model knows the labels that are left out",
+                f"set model.warm_start = false, or choose_steps = 0 under [options.{self.name}]",
+            )
+        configured = self.steps_for(sum(not example.is_variant for example in job.train))
+        most = DEV_EVERY * math.ceil(configured / DEV_EVERY)
+        exactly = partial(replace, self, choose_steps=0, epochs=1e-9)
+        trial = exactly(steps=most, patience=0)
+
+        def fit(part: FitJob) -> dict[str, Any]:
+            with TemporaryDirectory() as nowhere:
+                return trial._fit_one(part, Path(nowhere))
+
+        looks = looks_at_folds(fit, job, self.choose_steps)
+        best = min(looks, key=lambda look: look["dev_loss"])["step"]
+        chosen = replace(self, choose_steps=0) if best == most else exactly(steps=int(best))
+        measured = chosen._fit_one(job, out)
+        return {**measured, "chosen_steps": measured["steps"], "looks": looks}
+
     def _fit_one(self, job: FitJob, out: Path) -> dict[str, Any]:
+        if self.choose_steps and not job.dev:
+            return self._fit_chosen_steps(job, out)
         import torch
 
         from alloop.tuning._encoding import best_device, computing_in

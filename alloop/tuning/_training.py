@@ -18,7 +18,7 @@ from alloop.tuning._families import layers_of
 from alloop.tuning._linear import ClassWeights, class_weight_vector
 
 SCALE = 12.0  # logits = head(SCALE * vector of length 1); twice as much was no better, see tests/bench/recipe.md
-DEV_EVERY, PATIENCE = 25, 3  # steps between looks at the dev examples, and looks without improvement before the end
+DEV_EVERY = 25  # steps between looks at the dev examples
 MOST_POINTS = 60  # of a training curve
 SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}  # ours -> transformers'
 
@@ -39,6 +39,9 @@ class Schedule:
     checkpointing: computes each layer a second time instead of keeping what it computed (Chen et al. 2016,
     arXiv:1604.06174): a third more time, much less memory with long texts. precision: what is computed in; "auto" takes
     bfloat16 ("bf16") where the machine has it in hardware, else "fp32"; what is learnt is always kept in fp32.
+    patience: with labels held back, training ends after so many looks at them, 25 steps apart, that were no better;
+    0 = never early. choose_steps: without labels held back, so many further trainings, each without a part of the
+    labels, say how many steps are best, up to those configured (5 is usual); 0 = as configured.
     """
 
     learning_rate: float = 1e-3  # the peak, reached after the warm-up
@@ -53,6 +56,8 @@ class Schedule:
     accumulate: int = 1  # parts in which a step's examples go through the network
     checkpointing: bool = False  # compute layers twice instead of keeping what they computed
     precision: Precision = "auto"  # of training: "fp32", "bf16", "auto" for the faster one
+    patience: int = 3  # looks at held-back examples without improvement before the end; 0 = to the end
+    choose_steps: int = 0  # folds that choose the number of steps where nothing is held back; 0 = none
 
     name: ClassVar[str] = "<tuner>"  # as in the config, for messages
 
@@ -64,6 +69,12 @@ class Schedule:
             raise ValueError("warmup_share and label_smoothing are shares, from 0 to 1")
         if not 1 <= self.accumulate <= self.batch:
             raise ValueError("accumulate is from 1 to batch: every part needs an example")
+        if self.patience < 0 or self.choose_steps < 0 or self.choose_steps == 1:
+            raise ValueError("patience is 0 or more; choose_steps is 0, or 2 folds or more")
+
+    def steps_for(self, examples: int) -> int:
+        """How many steps so many examples are trained on."""
+        return max(self.steps, math.ceil(self.epochs * examples / self.batch))
 
 
 def train(
@@ -91,7 +102,7 @@ def train(
     import torch
     from transformers import get_scheduler
 
-    steps = max(schedule.steps, math.ceil(schedule.epochs * len(tokens) / schedule.batch))
+    steps = schedule.steps_for(len(tokens))
     groups: list[dict[str, Any]] = [
         {"params": [p for p in module.parameters() if p.requires_grad], "lr": rate}
         for module, rate in (
@@ -110,7 +121,7 @@ def train(
     losses: list[float] = []
     speeds: list[float] = []  # the learning rate of each step
     looks: dict[int, dict[str, float]] = {}  # step -> what dev said after it
-    best = _Best(trained)
+    best = _Best(trained, schedule.patience)
     with progress("training", steps) as advance:
         lengths = [len(ids) for ids in tokens]
         for rows in order(steps) if order else batches(lengths, schedule.batch, steps, rng):
@@ -275,8 +286,9 @@ def _curve(losses: Sequence[float], speeds: Sequence[float], looks: Mapping[int,
 class _Best:
     """The weights that had the lowest loss on dev."""
 
-    def __init__(self, parameters: list[Any]) -> None:
+    def __init__(self, parameters: list[Any], patience: int) -> None:
         self.parameters = parameters
+        self.patience = patience
         self.weights: list[Any] = []
         self.loss = math.inf
         self.looks_since = 0
@@ -287,7 +299,7 @@ class _Best:
         if loss < self.loss:
             self.loss, self.looks_since = loss, 0
             self.weights = [p.detach().clone() for p in self.parameters]
-        return self.looks_since < PATIENCE
+        return not self.patience or self.looks_since < self.patience
 
     def restore(self) -> None:
         for parameter, weights in zip(self.parameters, self.weights, strict=True):

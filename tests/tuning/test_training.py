@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from alloop.errors import ConfigError, ModelError
+from alloop.records import Example
 from alloop.tuning import tuners
+from alloop.tuning._steps import looks_at_folds, split
 from alloop.tuning._training import _checkpoint_layers, _curve, _judge, _parts, batches
 from tests.command import alloop, change, done
 
@@ -131,7 +133,16 @@ def test_precision_is_chosen_whatever_the_machine_is_fast_in(learnt, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "options", [{"schedule": "step"}, {"accumulate": 0}, {"accumulate": 9}, {"precision": "fp16"}, {"checkpointing": 1}]
+    "options",
+    [
+        {"schedule": "step"},
+        {"accumulate": 0},
+        {"accumulate": 9},
+        {"precision": "fp16"},
+        {"checkpointing": 1},
+        {"choose_steps": 1},
+        {"patience": -1},
+    ],
 )
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ConfigError):
@@ -244,3 +255,73 @@ def test_after_training_failed_labels_and_the_last_model_are_there_and_a_lower_r
     done("round", project.root)
     points = json.loads(done("report", project.root, "--json").out)["points"]
     assert [(one["round"], one["labels"]) for one in points] == [(2, 8), (4, 16)]
+
+
+def test_folds_choose_the_steps_after_which_labels_left_out_are_known_best(tiny_bases, job, tmp_path, monkeypatch):
+    """Of losses that fall until step 50 in all trainings together, though not in each."""
+    said = iter([1.0, 0.4, 0.6, 0.9, 1.0, 0.9, 0.2, 0.9, 1.0, 0.2, 0.9, 0.9])
+    monkeypatch.setattr("alloop.tuning._training._judge", lambda *a: {"dev_loss": next(said)})
+    tuner = tuners.build("lora", base=str(tiny_bases["bert"]), steps=90, epochs=0.1, choose_steps=3)
+    measured = tuner.fit(job(), tmp_path)
+    assert measured["steps"] == measured["chosen_steps"] == 50
+    assert [look["step"] for look in measured["looks"]] == [25, 50, 75, 100]
+    assert [look["dev_loss"] for look in measured["looks"]] == pytest.approx([1.0, 0.5, 1.7 / 3, 0.9])
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    replace(tuner, steps=50, choose_steps=0).fit(job(), plain)
+    assert np.array_equal(weights(tmp_path), weights(plain))
+
+
+def test_where_more_steps_are_always_better_training_is_as_configured(tiny_bases, job, tmp_path, monkeypatch):
+    monkeypatch.setattr("alloop.tuning._training._judge", lambda *a: {"dev_loss": float(next(said))})
+    said = iter([3, 2, 3, 2])
+    tuner = tuners.build("lora", base=str(tiny_bases["bert"]), steps=30, epochs=0.1, choose_steps=2)
+    assert tuner.fit(job(), tmp_path)["chosen_steps"] == 30
+
+
+@pytest.mark.parametrize("name", ["full", "freeze", "bitfit"])
+def test_steps_are_chosen_with_every_tuner_and_the_same_each_time(name, tiny_bases, job, tmp_path):
+    tuner = tuners.build(name, base=str(tiny_bases["bert"]), steps=26, epochs=0.1, choose_steps=2)
+    found = []
+    for number in range(2):
+        out = tmp_path / f"{number}"
+        out.mkdir()
+        found.append((tuner.fit(job(), out), weights(out).tolist()))
+    assert found[0] == found[1]
+    assert all(np.isfinite(look["dev_loss"]) for look in found[0][0]["looks"])
+
+
+def test_folds_hold_as_many_of_each_answer_and_no_variant_and_no_text_twice(job):
+    examples = [*job().train, job().train[0]]
+    fold = split(examples, 3, seed=0)
+    for answers in (fold[:6], fold[6:12]):
+        assert np.bincount(answers).tolist() == [2, 2, 2]
+    assert fold[12] == fold[0]
+    seen = []
+    with_variants = replace(job(), train=[*examples, Example("the crimson apple", ("no",), is_variant=True)])
+    looks_at_folds(lambda part: seen.append(part) or {"curve": [{"step": 25, "dev_loss": 1.0}]}, with_variants, 3)
+    assert [len(part.train) + len(part.dev) for part in seen] == [13, 13, 13]
+    assert not any({one.text for one in part.train} & {one.text for one in part.dev} for part in seen)
+    assert not any(one.is_variant for part in seen for one in [*part.train, *part.dev])
+
+
+def test_a_tuner_that_never_looks_at_held_back_examples_cannot_choose_its_steps(job):
+    with pytest.raises(ConfigError, match="does not look") as caught:
+        looks_at_folds(lambda part: {"train_loss": 1.0}, job(), 2)
+    assert caught.value.hint == "set choose_steps = 0"
+
+
+def test_steps_are_not_chosen_by_labels_that_an_earlier_model_knows(tiny_bases, job, tmp_path):
+    tuner = tuners.build("lora", base=str(tiny_bases["bert"]), choose_steps=2)
+    with pytest.raises(ConfigError, match=r"choose_steps cannot go with model\.warm_start"):
+        tuner.fit(job(init=tmp_path / "earlier"), tmp_path)
+
+
+def test_labels_held_back_need_no_folds_and_patience_says_when_training_ends(tiny_bases, job, tmp_path):
+    wrong = [Example(e.text, ("null",) if e.labels == ("no",) else ("no",)) for e in job().train]  # only gets worse
+    for patience, steps in ((1, 50), (0, 110)):
+        out = tmp_path / f"{patience}"
+        out.mkdir()
+        options = {"steps": 110, "epochs": 0.1, "learning_rate": 5e-3, "choose_steps": 2, "patience": patience}
+        measured = tuners.build("lora", base=str(tiny_bases["bert"]), **options).fit(job(dev=wrong), out)
+        assert (measured["steps"], "looks" in measured) == (steps, False)
