@@ -1,7 +1,7 @@
 """All of a fine-tuning tuner but the one function that makes it what it is: `adapt`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
