@@ -13,7 +13,8 @@ class Family:
     """Names inside a network. `layers` is the list of its layers, from the first to the last; the others are relative
     to one of them.
 
-    queries, keys, values: linear layers whose outputs these are; one that gives all three at once is in none of them.
+    queries, keys, values: linear layers whose outputs these are; `fused` is the one that gives all three at once, where
+    there is one instead.
     attention_out, feed_forward_out: the linear layers whose outputs are added to what a layer was given.
     feed_forward_in: those before the activation.
     """
@@ -25,11 +26,12 @@ class Family:
     attention_out: str
     feed_forward_in: tuple[str, ...]
     feed_forward_out: str
+    fused: str | None = None
 
     @property
     def attention(self) -> tuple[str, ...]:
-        """The projections that are there separately."""
-        return tuple(name for name in (self.queries, self.keys, self.values) if name)
+        """The projections into queries, keys and values, fused or not."""
+        return tuple(name for name in (self.queries, self.keys, self.values, self.fused) if name)
 
 
 def _bert_like(attention: str, query: str, key: str, value: str, attention_out: str) -> Family:
@@ -56,8 +58,8 @@ _DISTILBERT = Family(
     ("ffn.lin1",),
     "ffn.lin2",
 )
-_MODERNBERT = Family("layers", None, None, None, "attn.Wo", ("mlp.Wi",), "mlp.Wo")
-_GPT2 = Family("h", None, None, None, "attn.c_proj", ("mlp.c_fc",), "mlp.c_proj")
+_MODERNBERT = Family("layers", None, None, None, "attn.Wo", ("mlp.Wi",), "mlp.Wo", "attn.Wqkv")
+_GPT2 = Family("h", None, None, None, "attn.c_proj", ("mlp.c_fc",), "mlp.c_proj", "attn.c_attn")
 _LLAMA = Family(
     "layers",
     "self_attn.q_proj",
@@ -112,3 +114,10 @@ def unfreeze(network: Any, wanted: Iterator[str]) -> Any:
                     parameter.data = parameter.data.float()
                 parameter.requires_grad_(name in names)
     return network
+
+
+def is_transposed(module: Any) -> bool:
+    """GPT-2's own kind of linear layer, Conv1D, keeps its weights as (in, out)."""
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, Conv1D)

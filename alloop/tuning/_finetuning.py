@@ -90,10 +90,10 @@ class FineTuner(Schedule, ABC):
     def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
         import torch
 
-        from alloop.tuning._encoding import best_device
+        from alloop.tuning._encoding import best_device, computing_in
 
         base, device = load_base(self.base), best_device()
-        with torch.random.fork_rng():  # the caller's random numbers stay as they were
+        with torch.random.fork_rng(), computing_in(self.precision):  # the caller's random numbers stay as they were
             torch.manual_seed(job.seed)
             network = self.adapt(base).to(device)
             head = self.first_head(base, job)

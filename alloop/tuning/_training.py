@@ -3,28 +3,44 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
-from alloop.errors import ModelError
+from alloop.errors import ConfigError, ModelError
 from alloop.progress import progress
 from alloop.records import Kind
 from alloop.tuning._bases import Base
-from alloop.tuning._encoding import Tokens, has_fast_bfloat16, pad_batch, pool
+from alloop.tuning._encoding import Precision, Tokens, pad_batch, pool, uses_bfloat16
+from alloop.tuning._families import layers_of
 from alloop.tuning._linear import ClassWeights, class_weight_vector
 
 SCALE = 12.0  # logits = head(SCALE * vector of length 1); twice as much was no better, see tests/bench/recipe.md
 DEV_EVERY, PATIENCE = 25, 3  # steps between looks at the dev examples, and looks without improvement before the end
 
-Objective = Callable[[Any, Any, Any], Any]  # (vectors (B, D), logits (B, C), target (B, C)) -> loss, a scalar
+SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}  # ours -> transformers'
+
+# (vectors (B, D), logits (B, C), target (B, C)) -> loss, a scalar: the mean of the examples'
+Objective = Callable[[Any, Any, Any], Any]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train. Fine-tuning tuners inherit these options."""
+    """How long and how fast to train. Fine-tuning tuners inherit these options.
 
-    learning_rate: float = 1e-3  # the peak, reached after the warm-up; then falling in a line to 0
+    learning_rate: the peak, reached after warmup_share of the steps; head_learning_rate: the same of the linear head.
+    schedule: how the rate falls to 0 after the peak, in a line ("linear") or along a "cosine" (Loshchilov & Hutter
+    2017, arXiv:1608.03983); "constant" stays at the peak. steps, epochs: at least so many of both. batch: examples a
+    step. class_weights: "balanced" makes rare labels count as much as frequent ones, "sqrt" goes half the way.
+    label_smoothing: for single-label tasks with noisy labels. accumulate: in how many parts a step's examples go
+    through the network, one after the other; memory for one part is enough, and the gradient is the same.
+    checkpointing: computes each layer a second time instead of keeping what it computed (Chen et al. 2016,
+    arXiv:1604.06174): a third more time, much less memory with long texts. precision: what is computed in; "auto" takes
+    bfloat16 ("bf16") where the machine has it in hardware, else "fp32"; what is learnt is always kept in fp32.
+    """
+
+    learning_rate: float = 1e-3  # the peak, reached after the warm-up
     head_learning_rate: float | None = None  # of the linear head; as learning_rate where it is not given
     steps: int = 120  # at least so many, however few the examples
     epochs: float = 3.0  # at least so often sees each example
@@ -32,6 +48,10 @@ class Schedule:
     warmup_share: float = 0.1  # of the steps
     class_weights: ClassWeights = "sqrt"  # rare labels count more: "none", "sqrt", "balanced"
     label_smoothing: float = 0.0  # single-label tasks only
+    schedule: Literal["linear", "cosine", "constant"] = "linear"  # of the learning rate after the warm-up
+    accumulate: int = 1  # parts in which a step's examples go through the network
+    checkpointing: bool = False  # compute layers twice instead of keeping what they computed
+    precision: Precision = "auto"  # of training: "fp32", "bf16", "auto" for the faster one
 
     def __post_init__(self) -> None:
         rates = (self.learning_rate, self.learning_rate if self.head_learning_rate is None else self.head_learning_rate)
@@ -39,6 +59,8 @@ class Schedule:
             raise ValueError("learning_rate, head_learning_rate, steps, epochs and batch must be above 0")
         if not (0 <= self.warmup_share <= 1 and 0 <= self.label_smoothing < 1):
             raise ValueError("warmup_share and label_smoothing are shares, from 0 to 1")
+        if not 1 <= self.accumulate <= self.batch:
+            raise ValueError("accumulate is from 1 to batch: every part needs an example")
 
 
 def train(
@@ -61,7 +83,7 @@ def train(
     epoch. Raises ModelError when the loss is not a number. Returns the mean loss and the number of steps.
     """
     import torch
-    from transformers import get_linear_schedule_with_warmup
+    from transformers import get_scheduler
 
     steps = max(schedule.steps, math.ceil(schedule.epochs * len(tokens) / schedule.batch))
     groups: list[dict[str, Any]] = [
@@ -73,7 +95,10 @@ def train(
     ]
     trained = [parameter for group in groups for parameter in group["params"]]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0, fused=True)
-    rates = get_linear_schedule_with_warmup(optimizer, int(schedule.warmup_share * steps), steps)
+    warmup = int(schedule.warmup_share * steps)
+    rates = get_scheduler(SCHEDULERS[schedule.schedule], optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+    if schedule.checkpointing:
+        _checkpoint_layers(base, network)
     forward = _forward(base, network, head)
     target = torch.from_numpy(y).to(next(network.parameters()).device)  # (N, C)
     losses: list[float] = []
@@ -81,12 +106,14 @@ def train(
     with progress("training", steps) as advance:
         lengths = [len(ids) for ids in tokens]
         for rows in order(steps) if order else batches(lengths, schedule.batch, steps, rng):
-            loss = objective(*forward([tokens[row] for row in rows]), target[rows])
-            losses.append(loss.item())
+            losses.append(0.0)
+            for part in _parts(rows, schedule.accumulate):
+                loss = objective(*forward([tokens[row] for row in part]), target[part]) * (len(part) / len(rows))
+                losses[-1] += loss.item()
+                loss.backward()
             if not math.isfinite(losses[-1]):
                 message = f"training failed: the loss is {losses[-1]} at step {len(losses)} of {steps}"
                 raise ModelError(message, f"lower the option learning_rate, which is {schedule.learning_rate:g}")
-            loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             rates.step()
@@ -125,7 +152,7 @@ def _forward(base: Base, network: Any, head: Any) -> Callable[[Tokens], tuple[An
     import torch
 
     device = next(network.parameters()).device
-    half = has_fast_bfloat16(device)
+    half = uses_bfloat16(device)
 
     def forward(tokens: Tokens) -> tuple[Any, Any]:
         ids, lengths, mask = pad_batch(tokens, base.pad, device)
@@ -136,6 +163,44 @@ def _forward(base: Base, network: Any, head: Any) -> Callable[[Tokens], tuple[An
         return vectors, head(SCALE * vectors)
 
     return forward
+
+
+def _parts(rows: Sequence[int], parts: int) -> list[Sequence[int]]:
+    size = math.ceil(len(rows) / parts)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _checkpoint_layers(base: Base, network: Any) -> None:
+    """Make each layer of `network` forget what it computed, and compute it again for its gradient.
+
+    Not by transformers' own switch: that one works in training mode only, which turns dropout on.
+    """
+    import torch
+    from torch.utils.checkpoint import checkpoint
+    from transformers import Cache
+
+    def twice(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        if any(isinstance(one, Cache) for one in (*args, *kwargs.values())):  # the layer would add to it twice
+            message = (
+                "checkpointing = true does not work with this tuner: it gives its layers a cache of keys and values"
+            )
+            raise ConfigError(message, "take the option checkpointing out, and raise accumulate instead")
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    kind = type(base.network.get_submodule(layers_of(base)[0]))
+    layers = [module for module in network.modules() if isinstance(module, kind)]
+    if not layers:
+        raise ConfigError(
+            "checkpointing = true does not work with this tuner: its network has no layers of the base",
+            "take the option checkpointing out, and raise accumulate instead",
+        )
+    for layer in layers:
+        layer.forward = partial(twice, layer.forward)
+    for module in network.modules():
+        if hasattr(getattr(module, "config", None), "use_cache"):
+            module.config.use_cache = False  # decoders keep keys and values for a next token that never comes
 
 
 def _mean_loss(

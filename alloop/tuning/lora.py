@@ -9,6 +9,7 @@ import numpy as np
 
 from alloop.errors import ModelError
 from alloop.tuning import Choice, Predictions, Range, Search
+from alloop.tuning._families import is_transposed
 from alloop.tuning._finetuning import FineTuner
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LoRA(FineTuner):
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
             target_modules=names,
-            fan_in_fan_out=_is_transposed(base.network.get_submodule(names[0])),
+            fan_in_fan_out=is_transposed(base.network.get_submodule(names[0])),
         )
         try:
             network = inject_adapter_in_model(config, copy_for_speed(base.network))
@@ -100,7 +101,7 @@ class LoRA(FineTuner):
             if ".lora_A." in key:
                 module = network.get_submodule(key.split(".lora_A.")[0])
                 delta = torch.from_numpy(learnt[key.replace(".lora_A.", ".lora_B.")] @ learnt[key])  # (out, in)
-                module.weight.data += (delta.T if _is_transposed(module) else delta) * (self.alpha / self.rank)
+                module.weight.data += (delta.T if is_transposed(module) else delta) * (self.alpha / self.rank)
         return network
 
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
@@ -146,15 +147,8 @@ def _linear_layers(base: "Base") -> list[str]:
     import torch
 
     modules = base.network.named_modules()
-    names = [name for name, module in modules if isinstance(module, torch.nn.Linear) or _is_transposed(module)]
+    names = [name for name, module in modules if isinstance(module, torch.nn.Linear) or is_transposed(module)]
     names = [name for name in names if "pooler" not in name]
     if not names:
         raise ModelError(f"the base {base.name!r} has no linear layer to adapt", USE_FEATURES)
     return names
-
-
-def _is_transposed(module: Any) -> bool:
-    """GPT-2's own kind of linear layer, Conv1D, keeps its weights as (in, out)."""
-    from transformers.pytorch_utils import Conv1D
-
-    return isinstance(module, Conv1D)
