@@ -19,7 +19,7 @@ from typing import Any
 
 from alloop.anchoring import anchoring_words
 from alloop.errors import DataError
-from alloop.reports import confused, headline, metric_words, per_label, with_interval
+from alloop.reports import calibration_words, confused, headline, metric_words, per_label, with_interval
 
 Report = Mapping[str, Any]
 
@@ -214,6 +214,9 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
             parts.append(
                 "\n".join(textwrap.wrap(f"{report['project']}: {anchoring_words(report['anchoring'])}", width))
             )
+        if "ece_uncalibrated" in report["points"][-1]["metrics"]:
+            words = f"{report['project']}: calibration error {calibration_words(report['points'][-1])}"
+            parts.append("\n".join(textwrap.wrap(words, width)))
         parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
         parts.append(_stopping_table(report, width))
     return "\n\n".join(part for part in parts if part)

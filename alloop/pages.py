@@ -27,7 +27,7 @@ from alloop.figures import (
     training_words,
 )
 from alloop.files import write_whole
-from alloop.reports import confused, headline, metric_words, with_interval
+from alloop.reports import calibration_words, confused, headline, metric_words, with_interval
 from alloop.simulating.results import (
     annotators_words,
     band_words,
@@ -194,8 +194,8 @@ def _numbers(report: Report) -> str:
     rows = [("labels paid for", f"{last['labels_paid']:,}"), ("rounds", f"{len(report['points']):,}")]
     if measured and measured["low"] is not None:
         rows.insert(0, ("95 % interval", f"{measured['low']:.3f} – {measured['high']:.3f}"))
-    if "ece" in last["metrics"]:
-        rows.append((metric_words("ece"), with_interval(last["metrics"]["ece"])))
+    if words := calibration_words(last):
+        rows.append((metric_words("ece"), words))
     if last["seconds_annotating"]:
         rows.append(("minutes annotating", f"{last['seconds_annotating'] / 60:,.1f}"))
     value = f"{measured['value']:.3f}" if measured else "–"

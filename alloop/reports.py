@@ -26,9 +26,10 @@ METRIC_WORDS = {
     "f1_micro": "micro-F1",
     "f1_weighted": "weighted F1",
     "ece": "calibration error",
+    "ece_uncalibrated": "calibration error before temperature",
     "matthews": "Matthews correlation",
 }
-LOWER_IS_BETTER = ("ece", "log_loss", "hamming_loss")
+LOWER_IS_BETTER = ("ece", "ece_uncalibrated", "log_loss", "hamming_loss")
 
 
 def status(project: Project) -> dict[str, Any]:
@@ -238,6 +239,8 @@ def report(project: Project) -> dict[str, Any]:
     the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
     not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
     "dev_accuracy" or "dev_f1_micro".
+    "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
+    "ece_uncalibrated" is the calibration error without it.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -262,6 +265,7 @@ def report(project: Project) -> dict[str, Any]:
                 "tuner": config.model.tuner,
                 "note": results.get("select", {}).get("note"),
                 "training": results["train"].get("measured", {}).get("curve"),
+                "temperature": results["train"].get("measured", {}).get("temperature"),
             }
         )
         names, last = config.task.names, results
@@ -366,6 +370,15 @@ def with_interval(metric: Mapping[str, Any] | None, digits: int = 3) -> str:
     if metric["low"] is None:
         return value
     return f"{value} ({metric['low']:.2f}–{metric['high']:.2f})"
+
+
+def calibration_words(point: Mapping[str, Any]) -> str | None:
+    """A point's calibration error, and what it was: "0.043 (0.03–0.06), 0.112 before temperature 1.80"."""
+    if "ece" not in point["metrics"]:
+        return None
+    words = with_interval(point["metrics"]["ece"])
+    before = point["metrics"].get("ece_uncalibrated")
+    return words if before is None else f"{words}, {before['value']:.3f} before temperature {point['temperature']:.2f}"
 
 
 def status_text(found: Mapping[str, Any]) -> str:

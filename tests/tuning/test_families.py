@@ -15,8 +15,12 @@ TEXTS = ["red", "the red apple is very dear", "a slow bus", ""]
 REFUSED = {
     "bitfit": ("modernbert", "llama", "qwen3", "gemma", "gemma2", "gemma3", "mistral"),  # no biases
 }
-# What makes a fit of these tuners quick, where it is not `steps`.
-QUICK: dict[str, dict[str, object]] = {"lora": {"rank": 4, "alpha": 8.0}, "freeze": {"layers": 1}}
+# What makes these tuners quick, or learn something in four steps.
+QUICK: dict[str, dict[str, object]] = {
+    "lora": {"rank": 4, "alpha": 8.0},
+    "freeze": {"layers": 1},
+    "ia3": {"learning_rate": 0.5},
+}
 
 ON_A_BASE = [name for name in tuners.names() if "base" in tuners.options(name)]
 PAIRS = [
@@ -50,25 +54,25 @@ def in_fp32(monkeypatch):
     forget()
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """The networks that were trained, as their training left them."""
+def remember_networks(tuner, monkeypatch):
+    """A list that the networks come into which the tuner trains; empty for one that trains none."""
     from alloop.tuning._finetuning import FineTuner
 
     networks = []
-    learn = FineTuner.learn
+    if isinstance(tuner, FineTuner):
+        adapt = type(tuner).adapt
 
-    def remember(self, base, network, head, job):
-        networks.append(network)
-        return learn(self, base, network, head, job)
+        def remember(self, base):
+            networks.append(adapt(self, base))
+            return networks[-1]
 
-    monkeypatch.setattr(FineTuner, "learn", remember)
+        monkeypatch.setattr(type(tuner), "adapt", remember)
     return networks
 
 
 @pytest.mark.parametrize(("name", "family"), PAIRS)
 def test_a_tuner_fits_saves_loads_and_predicts_and_the_same_seed_gives_the_same_weights(
-    name, family, family_bases, job, tmp_path, in_fp32, trained
+    name, family, family_bases, job, tmp_path, in_fp32, monkeypatch
 ):
     from alloop.tuning._bases import load_base
     from alloop.tuning._encoding import embed
@@ -82,6 +86,7 @@ def test_a_tuner_fits_saves_loads_and_predicts_and_the_same_seed_gives_the_same_
         assert caught.value.hint
         assert list(first.iterdir()) == []
         return
+    trained = remember_networks(tuner, monkeypatch)
     tuner.fit(job(), first)
     said = tuner.predict(first, TEXTS, ("probs", "logits", "embeddings"), 0)
     assert said.probs.shape == (len(TEXTS), 3)
