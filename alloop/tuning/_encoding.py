@@ -60,6 +60,8 @@ def copy_for_speed(network: Any) -> Any:
     """
     import torch
 
+    if getattr(network, "is_loaded_in_4bit", False):
+        return network  # made for its device and precision, and for whoever asks
     device = best_device()
     network = deepcopy(network)
     if uses_bfloat16(device):

@@ -2,20 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from alloop.errors import ModelError
 from alloop.tuning import Choice, Predictions, Range, Search
-from alloop.tuning._families import is_transposed
+from alloop.tuning._directory import TRAIN_AGAIN
+from alloop.tuning._families import family_of, is_transposed, layers_of
 from alloop.tuning._finetuning import FineTuner
 
 if TYPE_CHECKING:
     from alloop.tuning._bases import Base
 
 
+# options that a model names only where they are others: models were written before there were any
+VARIANTS = {"targets": "all", "layers": 0, "rank_stabilised": False, "dora": False, "four_bit": False}
+MAGNITUDE = "lora_magnitude_vector.default.weight"  # where peft keeps what dora learns of a layer
 USE_FEATURES = 'choose another model.base, or set model.tuner = "features"'
 
 
@@ -30,6 +35,12 @@ class LoRA(FineTuner):
 
     base: "minilm", a directory, or a Hub id. max_tokens: where longer texts are cut. rank: width of the matrices.
     alpha: the adapter counts alpha / rank times. dropout: share of the adapter's inputs set to 0 in training.
+    targets: "all" linear layers, those of "attention", or a list of what their names end with. layers: how many of the
+    last ones are adapted; 0 for all. rank_stabilised: the adapter counts alpha / sqrt(rank) times, for high ranks
+    (Kalajdzievski 2023, arXiv:2312.03732). dora: the lengths of the weights' rows are learnt apart from their
+    directions (Liu et al. 2024, arXiv:2402.09353), at twice the time and without dropout. four_bit: the base is held in
+    4 bits (QLoRA, Dettmers et al. 2023, arXiv:2305.14314), a quarter of its memory, on a CUDA GPU and with
+    alloop[four-bit]; only the memory of the GPU gets less, the base is read in full first.
     learning_rate: the peak, reached after warmup_share of the steps. steps, epochs: at least so many of both.
     batch: examples a step. class_weights: "balanced" makes rare labels count as much as frequent ones, "sqrt" goes half
     the way. label_smoothing: for single-label tasks with noisy labels. samples: how many models strategies such as
@@ -40,9 +51,13 @@ class LoRA(FineTuner):
     alpha: float = 32.0
     dropout: float = 0.0
     samples: int = 10
+    targets: str | tuple[str, ...] = "all"
+    layers: int = 0
+    rank_stabilised: bool = False
+    dora: bool = False
+    four_bit: bool = False
 
     name: ClassVar[str] = "lora"
-    mergeable: ClassVar[bool] = True
     search: ClassVar[Search] = {
         "learning_rate": Range(2e-4, 4e-3, log=True),
         ("steps", "epochs"): Choice(((60, 1.5), (120, 3.0), (240, 6.0))),
@@ -55,6 +70,24 @@ class LoRA(FineTuner):
             raise ValueError("rank and alpha must be above 0, dropout from 0 to 1")
         if self.samples < 2:
             raise ValueError("samples must be above 1: they are compared with each other")
+        if self.layers < 0:
+            raise ValueError("layers must be 0, for all, or above")
+        if not isinstance(self.targets, str):
+            object.__setattr__(self, "targets", tuple(self.targets))
+        if self.targets not in ("all", "attention") and (isinstance(self.targets, str) or not self.targets):
+            raise ValueError(f'targets is "all", "attention" or a list of names of layers, not {self.targets!r}')
+        if self.dora and self.dropout:
+            raise ValueError("dora goes without dropout: set one of the two to 0 or false")
+
+    @property
+    def mergeable(self) -> bool:  # type: ignore[override]
+        """A base in 4 bits stays as it is: merged, it would be rounded once more."""
+        return not self.four_bit
+
+    @property
+    def scale(self) -> float:
+        """How many times an adapter counts."""
+        return self.alpha / (self.rank**0.5 if self.rank_stabilised else self.rank)
 
     @property
     def gives(self) -> tuple[str, ...]:
@@ -68,16 +101,19 @@ class LoRA(FineTuner):
 
         from alloop.tuning._encoding import copy_for_speed
 
-        names = _linear_layers(base)
+        names = self._names(base)
+        network = _in_four_bits(base) if self.four_bit else copy_for_speed(base.network)
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
             target_modules=names,
-            fan_in_fan_out=is_transposed(base.network.get_submodule(names[0])),
+            fan_in_fan_out=is_transposed(network.get_submodule(names[0])),
+            use_rslora=self.rank_stabilised,
+            use_dora=self.dora,
         )
         try:
-            network = inject_adapter_in_model(config, copy_for_speed(base.network))
+            network = inject_adapter_in_model(config, network)
         except ValueError as error:  # peft knows layers that it cannot adapt, such as Mamba's
             raise ModelError(f"the base {base.name!r} cannot be adapted: {error}", USE_FEATURES) from error
         for name, parameter in network.named_parameters():
@@ -91,18 +127,60 @@ class LoRA(FineTuner):
         return network
 
     def apply(self, base: "Base", learnt: dict[str, np.ndarray]) -> Any:
-        """The base's network with the adapters added to its weights, W + B A alpha / rank: as fast as the base."""
+        """The base's network with the adapters added to its weights, W + B A alpha / rank: as fast as the base.
+
+        With dora the rows of the sum are brought to the lengths learnt. With four_bit nothing is merged.
+        """
         from copy import deepcopy
 
         import torch
 
+        if self.four_bit:
+            return self._apply_in_four_bits(base, learnt)
         network = deepcopy(base.network)
         for key in learnt:
             if ".lora_A." in key:
                 module = network.get_submodule(key.split(".lora_A.")[0])
                 delta = torch.from_numpy(learnt[key.replace(".lora_A.", ".lora_B.")] @ learnt[key])  # (out, in)
-                module.weight.data += (delta.T if is_transposed(module) else delta) * (self.alpha / self.rank)
+                module.weight.data += (delta.T if is_transposed(module) else delta) * self.scale
+                if self.dora:
+                    lengths = torch.from_numpy(learnt[f"{key.split('.lora_A.')[0]}.{MAGNITUDE}"])  # (out,)
+                    weight = module.weight.data.T if is_transposed(module) else module.weight.data  # (out, in)
+                    weight *= (lengths / weight.norm(dim=1))[:, None]
         return network
+
+    def _apply_in_four_bits(self, base: "Base", learnt: dict[str, np.ndarray]) -> Any:
+        """As it was trained, with adapters as precise as what they read, which autocast sees to while training."""
+        import torch
+
+        network = super().apply(base, learnt)
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+        return network
+
+    def _names(self, base: "Base") -> list[str]:
+        """Full names of the linear layers that get adapters."""
+        names = _linear_layers(base)
+        if self.layers:
+            last = tuple(f"{layer}." for layer in layers_of(base)[-self.layers :])
+            names = [name for name in names if name.startswith(last)]
+        if self.targets == "all":
+            return names
+        if self.targets == "attention":
+            family = family_of(base)
+            wanted: tuple[str, ...] = tuple(
+                f"{layer}.{part}" for layer in layers_of(base) for part in (*family.attention, family.attention_out)
+            )
+            return [name for name in names if name in wanted]
+        for target in self.targets:
+            if not any(f".{name}".endswith(f".{target}") for name in names):
+                known = sorted({name.rpartition(".")[2] for name in names})
+                raise ModelError(
+                    f"the base {base.name!r} has no linear layer whose name ends with {target!r}",
+                    f"set targets under [options.lora]; names end with: {', '.join(known)}",
+                )
+        return [name for name in names if f".{name}".endswith(tuple(f".{target}" for target in self.targets))]
 
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
         """As every fine-tuner, and samples (T, N, C) if they are needed; those of a text depend on `seed` alone."""
@@ -124,6 +202,8 @@ class LoRA(FineTuner):
         base, rng = load_base(self.base), np.random.default_rng(seed)
         about, files = self._read(model, base)
         shaped, learnt = self.as_trained(about), files["adapter.safetensors"]
+        if shaped.dora:
+            raise ModelError(f"{model} was trained with dora, hence without dropout to draw from", TRAIN_AGAIN)
         samples = np.empty((self.samples, len(texts), len(about["labels"])), np.float32)
         for sample in samples:
             drawn = dict(learnt)
@@ -135,8 +215,15 @@ class LoRA(FineTuner):
             sample[:] = self._said_by(network, base, about, files, texts).probs
         return samples
 
+    def as_trained(self, about: dict[str, Any]) -> Self:
+        """This tuner with the options that a model was trained with, also where they were not options yet."""
+        return super().as_trained({**about, "options": {"dropout": 0.0, **VARIANTS, **about["options"]}})
+
     def _shape(self) -> dict[str, Any]:
-        return {"rank": self.rank, "alpha": self.alpha}
+        targets = self.targets if isinstance(self.targets, str) else list(self.targets)  # as JSON has it
+        now = {**{name: getattr(self, name) for name in VARIANTS}, "targets": targets}
+        variants = {name: value for name, value in now.items() if value != VARIANTS[name]}
+        return {"rank": self.rank, "alpha": self.alpha, **variants}
 
 
 plugin = LoRA
@@ -152,3 +239,41 @@ def _linear_layers(base: "Base") -> list[str]:
     if not names:
         raise ModelError(f"the base {base.name!r} has no linear layer to adapt", USE_FEATURES)
     return names
+
+
+def _in_four_bits(base: "Base") -> Any:
+    """The base's network on the GPU, its linear layers in NF4 with their scales quantised too, to compute in bfloat16.
+
+    Raises ModelError where this cannot be.
+    """
+    import torch
+
+    off = "set four_bit = false under [options.lora]"
+    if not torch.cuda.is_available():
+        raise ModelError("four_bit needs a CUDA GPU, and torch sees none on this machine", off)
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(
+            "four_bit needs bitsandbytes, which is not installed", f"pip install 'alloop[four-bit]', or {off}"
+        )
+    from transformers import AutoModel, BitsAndBytesConfig
+
+    from alloop.tuning._bases import quiet
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    with quiet():
+        network = AutoModel.from_pretrained(
+            base.directory,
+            quantization_config=config,
+            device_map={"": 0},
+            dtype=torch.bfloat16,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    if getattr(network, "pooler", None) is not None:
+        network.pooler = None  # as in base.network
+    return network.eval().requires_grad_(False)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -219,3 +220,126 @@ def test_without_dropout_there_is_nothing_to_draw_from(tiny_bases, job, tmp_path
     with pytest.raises(ConfigError, match="cannot give samples") as caught:
         tuner.predict(tmp_path, ["a"], ("samples",), 0)
     assert "[options.lora]" in caught.value.hint
+
+
+VARIANTS = {
+    "attention": {"targets": "attention"},
+    "last layer": {"layers": 1},
+    "rank-stabilised": {"rank_stabilised": True},
+    "dora": {"dora": True},
+    "all of them": {"targets": "attention", "layers": 1, "rank_stabilised": True, "dora": True},
+}
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_merged_variant_says_what_the_trained_one_said(variant, name, tiny_bases, job, tmp_path, monkeypatch):
+    import torch
+
+    from alloop.tuning import _encoding, _finetuning
+    from alloop.tuning._bases import load_base
+
+    monkeypatch.setattr(_encoding, "has_fast_bfloat16", lambda device: False)
+    tuner = build(tiny_bases[name], learning_rate=1e-2, steps=20, **VARIANTS[variant])
+    tuner.fit(job(), tmp_path)
+    base = load_base(str(tiny_bases[name]))
+    about, files = tuner._read(tmp_path, base)
+    assert json.loads((tmp_path / "model.json").read_text())["options"] == {
+        "rank": 4,
+        "alpha": 8.0,
+        **VARIANTS[variant],
+    }
+    tokens = base.tokenize(["the red apple", "a bus is slow"], 16)
+    with torch.random.fork_rng():
+        adapted = tuner.adapt(base).eval()
+    _finetuning._put(adapted, files["adapter.safetensors"])
+    others = build(tiny_bases[name], dropout=0.1).as_trained(about)  # of the usual options
+    merged = others.apply(base, files["adapter.safetensors"])
+    assert _encoding.embed(base, merged, tokens) == pytest.approx(_encoding.embed(base, adapted, tokens), abs=1e-5)
+    assert not np.allclose(
+        _encoding.embed(base, merged, tokens), _encoding.embed(base, base.network, tokens), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "adapted"),
+    [
+        ("bert", {"targets": "attention"}, {"query", "key", "value", "dense"}),
+        ("gpt2", {"targets": "attention"}, {"c_attn", "c_proj"}),
+        ("llama", {"targets": "attention"}, {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        ("llama", {"targets": ["q_proj", "mlp.up_proj"]}, {"q_proj", "up_proj"}),
+    ],
+)
+def test_only_the_targets_are_adapted_in_only_the_layers_asked_for(name, options, adapted, tiny_bases):
+    from alloop.tuning._bases import load_base
+
+    base = load_base(str(tiny_bases[name]))
+    for layers, many in ((0, 2), (1, 1), (2, 2)):
+        names = build(tiny_bases[name], layers=layers, **options)._names(base)
+        assert {one.rpartition(".")[2] for one in names} == adapted
+        assert len(names) == many * len(adapted)
+        assert all("mlp.c_proj" not in one and "intermediate" not in one for one in names)
+
+
+def test_a_target_that_no_layer_has_is_refused_with_those_there_are(tiny_bases, job, tmp_path):
+    with pytest.raises(ModelError, match="ends with 'q_proj'") as caught:
+        build(tiny_bases["bert"], targets=["query", "q_proj"]).fit(job(), tmp_path)
+    assert "names end with: dense, key, query, value" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "options", [{"targets": "some"}, {"targets": []}, {"layers": -1}, {"dora": True, "dropout": 0.1}]
+)
+def test_variants_out_of_range_are_refused(options):
+    with pytest.raises(ConfigError):
+        tuners.build("lora", **options)
+
+
+def test_a_model_from_before_there_were_variants_is_read_as_it_was_meant(tiny_bases, job, tmp_path):
+    build(tiny_bases["bert"]).fit(job(), tmp_path)
+    assert json.loads((tmp_path / "model.json").read_text())["options"] == {"rank": 4, "alpha": 8.0}
+    expected = build(tiny_bases["bert"]).predict(tmp_path, ["a red car"], ("probs",), 0).probs
+    others = build(tiny_bases["bert"], dora=True, rank_stabilised=True, layers=1, targets=["query"])
+    assert others.predict(tmp_path, ["a red car"], ("probs",), 0).probs == pytest.approx(expected)
+
+
+def test_a_model_trained_with_dora_has_nothing_to_draw_from(tiny_bases, job, tmp_path):
+    build(tiny_bases["bert"], dora=True, steps=2).fit(job(), tmp_path)
+    with pytest.raises(ModelError, match="trained with dora"):
+        build(tiny_bases["bert"], dropout=0.1).predict(tmp_path, ["a"], ("samples",), 0)
+
+
+def test_dora_starts_from_the_lengths_of_the_bases_weights(tiny_bases):
+    import torch
+
+    from alloop.tuning._bases import load_base
+    from alloop.tuning.lora import MAGNITUDE
+
+    base = load_base(str(tiny_bases["llama"]))
+    with torch.random.fork_rng():
+        parameters = dict(build(tiny_bases["llama"], dora=True).adapt(base).named_parameters())
+    name = "layers.0.self_attn.q_proj"
+    assert parameters[f"{name}.{MAGNITUDE}"].requires_grad
+    assert parameters[f"{name}.{MAGNITUDE}"].dtype == torch.float32
+    lengths = base.network.get_submodule(name).weight.norm(dim=1)
+    assert torch.allclose(parameters[f"{name}.{MAGNITUDE}"], lengths, rtol=0.01)
+
+
+def test_four_bits_are_refused_where_there_is_no_gpu_or_no_library(tiny_bases, job, tmp_path, monkeypatch):
+    import torch
+
+    from alloop.tuning import lora
+    from alloop.tuning._bases import load_base
+
+    tuner = build(tiny_bases["bert"], four_bit=True)
+    assert not tuner.mergeable
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="needs a CUDA GPU") as caught:
+        tuner.fit(job(), tmp_path)
+    assert "four_bit = false" in caught.value.hint
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(lora, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="needs bitsandbytes") as caught:
+        tuner.adapt(load_base(str(tiny_bases["bert"])))
+    assert "pip install 'alloop[four-bit]'" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
