@@ -20,8 +20,8 @@ class FitJob:
     """All that a fit may depend on: the same job gives the same model.
 
     `train` holds variants too (`Example.is_variant`); `dev` is labels held back for early stopping, never variants,
-    and None where there are too few to spare. `init` is a model directory to go on from. `members` > 1 asks for a
-    committee of models that differ in their seeds.
+    and None where there are too few to spare. `unlabelled` is a sample of the pool, None unless the tuner wants one.
+    `init` is a model directory to go on from. `members` > 1 asks for a committee of models that differ in their seeds.
     """
 
     train: Sequence[Example]
@@ -90,6 +90,9 @@ class Tuner(Protocol):
 
     `gives` says which fields of Predictions it can fill, with its options. A tuner with a class variable
     `search: Search` can be tuned by `alloop tune`.
+
+    Two more that a tuner may have: `unlabelled: int`, how many texts of the pool `FitJob.unlabelled` is to hold; and
+    `check_task(kind, labels)`, which raises an AlloopError where it cannot learn a task, before a round begins.
     """
 
     @property
