@@ -236,8 +236,11 @@ def report(project: Project) -> dict[str, Any]:
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
     not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of
-    the texts it picked, None where it said nothing. "temperature" is what the model's logits are divided by, None where
-    the tuner knows none; the metric "ece_uncalibrated" is the calibration error without it.
+    the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
+    not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
+    "dev_accuracy" or "dev_f1_micro".
+    "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
+    "ece_uncalibrated" is the calibration error without it.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -261,6 +264,7 @@ def report(project: Project) -> dict[str, Any]:
                 "new_labels": [name for name in config.task.names if known and name not in known],
                 "tuner": config.model.tuner,
                 "note": results.get("select", {}).get("note"),
+                "training": results["train"].get("measured", {}).get("curve"),
                 "temperature": results["train"].get("measured", {}).get("temperature"),
             }
         )

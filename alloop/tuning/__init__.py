@@ -95,10 +95,12 @@ class Tuner(Protocol):
     @property
     def gives(self) -> tuple[str, ...]: ...
 
-    def fit(self, job: FitJob, out: Path) -> dict[str, float]:
+    def fit(self, job: FitJob, out: Path) -> dict[str, Any]:
         """Write a model into the existing, empty directory `out`; return measurements such as `train_loss`.
 
-        `alloop compare` shows `trainable_parameters` where it is among them.
+        JSON has to hold them, and all numbers are finite. `alloop compare` shows `trainable_parameters` where it is
+        among them; reports draw `curve`, points {"step", "loss", "learning_rate"} and, where held-back texts were
+        looked at, "dev_loss" and "dev_<metric>".
         """
         ...
 

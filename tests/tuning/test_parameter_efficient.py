@@ -1,20 +1,28 @@
 """What holds for every tuner that learns little of its own beside a base that stays as it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from alloop.errors import ConfigError
+from alloop.errors import ConfigError, ModelError
 from alloop.tuning import _encoding, _finetuning, tuners
 from alloop.tuning._bases import load_base
 
 QUICK = {  # options that learn the tiny task in a few steps
     "adapter": {"width": 4, "learning_rate": 1e-2},
     "ia3": {"learning_rate": 5e-2},
+    "p-tuning": {"length": 4, "hidden": 8, "learning_rate": 3e-2},
+    "prefix": {"length": 4, "learning_rate": 1e-1},
+    "prompt": {"length": 4, "learning_rate": 1e-1},
 }
 BASES = ("bert", "gpt2", "llama")
 LEARNT = {  # of the tiny BERT: two layers, 32 wide, 64 inside
     "adapter": (".adapter.", 2 * 2 * (32 * 4 + 4 + 4 * 32 + 32)),
     "ia3": ("ia3_l", 2 * (32 + 32 + 64)),
+    "p-tuning": ("prompt.weight", 4 * 32),
+    "prefix": (".prefix", 2 * 2 * 4 * 32),
+    "prompt": ("prompt.weight", 4 * 32),
 }
 MERGEABLE = [name for name in QUICK if tuners.get(name).mergeable]
 
@@ -154,7 +162,89 @@ def test_adapters_start_by_adding_nothing(tiny_bases, monkeypatch):
     assert np.array_equal(_encoding.embed(base, adapted, tokens), _encoding.embed(base, base.network, tokens))
 
 
-@pytest.mark.parametrize(("name", "options"), [("adapter", {"width": 0}), ("ia3", {"learning_rate": 0.0})])
+@pytest.mark.parametrize("name", ["prompt", "p-tuning"])
+def test_a_prompt_starts_as_words_and_training_moves_it(name, tiny_bases, fitted, job):
+    import torch
+
+    tuner, model = fitted(name, "bert", job())
+    base = load_base(str(tiny_bases["bert"]))
+    words = base.network.get_input_embeddings().weight
+    with torch.random.fork_rng():
+        prompt = tuner.adapt(base).prompt.weight
+    assert all(any(torch.allclose(row, word, atol=0.01) for word in words[4:]) for row in prompt)
+    _, files = tuner._read(model, base)
+    assert not any(
+        np.allclose(row, word.numpy(), atol=0.01)
+        for row in files["adapter.safetensors"]["prompt.weight"]
+        for word in words
+    )
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_prompt_and_a_long_text_fit_into_the_positions_of_the_base(base, tiny_bases, job):
+    import torch
+
+    known = load_base(str(tiny_bases[base]))
+    length = known.max_tokens - 3
+    tuner = build("prompt", tiny_bases[base], length=length, max_tokens=10**6)
+    tokens = tuner.tokenize(known, ["a " * 1000])
+    assert len(tokens[0]) == 3
+    with torch.random.fork_rng():
+        network = tuner.adapt(known)
+        assert network(input_ids=torch.tensor(tokens), attention_mask=None).last_hidden_state.shape == (1, 3, 32)
+        with pytest.raises(ModelError, match="length alone"):
+            build("prompt", tiny_bases[base], length=known.max_tokens).adapt(known)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_prefix_is_what_transformers_takes_for_keys_and_values_of_earlier_tokens(base, tiny_bases, monkeypatch):
+    import torch
+    from transformers import DynamicCache
+
+    known = load_base(str(tiny_bases[base]))
+    monkeypatch.setattr(_encoding, "has_fast_bfloat16", lambda device: False)
+    with torch.random.fork_rng():
+        network = build("prefix", tiny_bases[base]).adapt(known)
+    ids, mask = torch.tensor([[4, 5, 6, 7], [8, 9, 0, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    earlier = DynamicCache()
+    prefixes = [parameter for name, parameter in network.named_parameters() if name.endswith(".prefix")]
+    for layer, (keys, values) in enumerate(prefixes):
+        earlier.update(keys[None].expand(2, -1, -1, -1), values[None].expand(2, -1, -1, -1), layer)
+    with torch.no_grad():
+        expected = known.network(
+            input_ids=ids,
+            attention_mask=torch.cat([torch.ones(2, 4, dtype=torch.long), mask], 1),
+            position_ids=torch.arange(4)[None].expand(2, -1),
+            past_key_values=earlier,
+        ).last_hidden_state
+        for way in ("sdpa", "eager"):
+            network.set_attn_implementation(way)
+            said = network(input_ids=ids, attention_mask=mask).last_hidden_state
+            assert torch.allclose(said[0], expected[0], atol=1e-5)
+            assert torch.allclose(said[1, :2], expected[1, :2], atol=1e-5)
+            unpadded = network(input_ids=ids[:1], attention_mask=None).last_hidden_state
+            assert torch.allclose(unpadded[0], expected[0], atol=1e-5)
+
+
+def test_a_prefix_is_refused_where_attention_has_no_room_for_it(tiny_bases):
+    from transformers import MPNetConfig, MPNetModel
+
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    base = replace(load_base(str(tiny_bases["bert"])), network=MPNetModel(MPNetConfig(vocab_size=40, **small)))
+    with pytest.raises(ModelError, match="in its own way") as caught:
+        tuners.build("prefix").adapt(base)
+    assert '"prompt"' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("adapter", {"width": 0}),
+        ("ia3", {"learning_rate": 0.0}),
+        ("p-tuning", {"hidden": 0}),
+        ("prompt", {"length": 0}),
+    ],
+)
 def test_options_out_of_range_are_refused(name, options):
     with pytest.raises(ConfigError):
         tuners.build(name, **options)
