@@ -56,7 +56,11 @@ class Base:
         encoded = self.tokenizer(
             cut, truncation=True, max_length=limit, return_attention_mask=False, return_token_type_ids=False
         )
-        return [ids or [self.pad] for ids in encoded["input_ids"]]
+        tokens: list[list[int]] = encoded["input_ids"]
+        rows = self.network.get_input_embeddings().num_embeddings
+        if len(self.tokenizer) > rows:  # Gemma 3's knows a token for pictures, and its smallest model does not
+            tokens = [[token for token in ids if token < rows] for ids in tokens]
+        return [ids or [self.pad] for ids in tokens]
 
 
 def load_base(name: str) -> Base:
@@ -89,6 +93,9 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
             config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
             if config.is_encoder_decoder:
                 raise ModelError(f"the base {name!r} is an encoder-decoder", "choose an encoder or a decoder")
+            if config.get_text_config() is not config:
+                message = f"the base {name!r} ({config.model_type}) reads more than text"
+                raise ModelError(message, "choose a model of text alone, such as google/gemma-3-1b-pt")
             network, report = AutoModel.from_pretrained(
                 directory,
                 config=config,
@@ -112,6 +119,8 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)) or tokenizer.vocab_size > rows:
         raise _broken(name, f"its tokenizer has {len(tokenizer)} tokens, its weights are for {rows}")
     network.eval().requires_grad_(False)
+    network.config.use_cache = False  # of keys and values, for texts that go on: nobody asks a second time
+    tokenizer.truncation_side = "right"  # whatever its authors did with it: `tokenize` has cut texts there before
     if getattr(network, "pooler", None) is not None and hasattr(network, "config"):
         network.pooler = None  # we pool ourselves
     special = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, 0)
