@@ -10,6 +10,7 @@ The same as the command line, from Python:
     for answer in alloop.predict(project, ["it crashes"]):
         print(answer.labels, answer.probabilities)
     alloop.report(project)["points"]                       # the label-efficiency curve
+    alloop.load("tickets").predict_proba(["it crashes"])   # the newest model, as scikit-learn's classifiers are
 """
 
 import importlib
@@ -17,6 +18,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alloop.classifier import TextClassifier, load
     from alloop.errors import AlloopError, WaitingError
     from alloop.intake import add, create
     from alloop.predicting import predict
@@ -32,9 +34,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 _HOMES = {
     "AlloopError": "errors",
     "Project": "project",
+    "TextClassifier": "classifier",
     "WaitingError": "errors",
     "add": "intake",
     "create": "intake",
+    "load": "classifier",
     "open_project": "project",
     "predict": "predicting",
     "report": "reports",
@@ -45,9 +49,11 @@ _HOMES = {
 __all__ = [
     "AlloopError",
     "Project",
+    "TextClassifier",
     "WaitingError",
     "add",
     "create",
+    "load",
     "open_project",
     "predict",
     "report",

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ def publish(final: Path, fill: Callable[[Path], None]) -> Path:
     attempt.rename(final)
     _sync(final.parent)
     return final
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """A path of the same name on the same disk, to be renamed; whatever is left there is gone afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".alloop-export-") as scratch:
+        yield Path(scratch) / target.name
 
 
 def seal(directory: Path) -> None:

@@ -1,15 +1,12 @@
-"""What leaves a project: its labels, its model, the whole of it; and texts that have to go."""
+"""What leaves a project: its labels, the whole of it; and texts that have to go. Its model: see `leaving`."""
 
 import csv
 import io
-import json
 import re
 import shutil
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,9 +19,9 @@ from alloop.config import Config, restore
 from alloop.consensus import consensus_rules
 from alloop.errors import DataError
 from alloop.exporting import joined, write_rows
-from alloop.files import is_whole, seal, write_whole
-from alloop.predicting import Answer, last_model
-from alloop.project import BASES, CONFIG, DATABASE, Project, tuner_spec
+from alloop.files import beside, is_whole, seal, write_whole
+from alloop.predicting import Answer
+from alloop.project import BASES, CONFIG, DATABASE, Project
 from alloop.reports import command
 from alloop.steps.context import read_ids, write_ids
 from alloop.steps.pull import usable_votes
@@ -69,40 +66,13 @@ def _labelled_rows(project: Project) -> Iterator[dict[str, Any]]:
             }
 
 
-def export_model(project: Project, target: Path) -> Path:
-    """A copy of the last round's model, with what is needed to load it in `alloop.json`.
-
-    A base of the project's own comes along in `base/`, which `alloop.json` names relative to itself.
-    """
-    row, model = last_model(project)
-    if target.exists():
-        raise DataError(f"{target} exists already", "name another directory")
-    config = restore(row.config)
-    spec = tuner_spec(config)
-    options = dict(spec.options)
-    own = project.own_base(str(options.get("base", "")))
-    if own is not None:
-        options["base"] = "base"
-    about = {"tuner": spec.name, "options": options, "labels": config.task.names, "kind": config.task.kind}
-    with _beside(target) as attempt:
-        try:
-            shutil.copytree(model, attempt)
-            if own is not None:
-                shutil.copytree(own, attempt / "base")
-        except shutil.Error as error:
-            raise DataError(f"{target} could not be written: {error.args[0][0][2]}", "name another place") from error
-        (attempt / "alloop.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        attempt.rename(target)
-    return target
-
-
 def export_project(project: Project, target: Path) -> None:
     """One .tar.gz that is a working project on another machine. The database in it is consistent at any moment."""
     if not target.name.endswith((".tar.gz", ".tgz")):
         raise DataError(f"{target} does not end in .tar.gz", f"alloop export --project {target.name}.tar.gz")
     if target.exists():
         raise DataError(f"{target} exists already", "name another file")
-    with _beside(target) as attempt:
+    with beside(target) as attempt:
         database = attempt.with_name(DATABASE)
         project.store.backup(database)
         with tarfile.open(attempt, "w:gz") as archive:
@@ -111,14 +81,6 @@ def export_project(project: Project, target: Path) -> None:
                 if (project.root / name).exists():
                     archive.add(project.root / name, f"{project.name}/{name}")
         attempt.rename(target)
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A path of the same name on the same disk, to be renamed; whatever is left there is gone afterwards."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent.absolute(), prefix=".alloop-export-") as scratch:
-        yield Path(scratch) / target.name
 
 
 def remove_texts(project: Project, ids: Sequence[str] = (), *, source: str | None = None, erase: bool = False) -> int:

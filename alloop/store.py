@@ -373,6 +373,13 @@ class Store:
             found[text_id].append((file, row, external_id))
         return found
 
+    def source_counts(self) -> list[tuple[str, str, int]]:
+        """(file, split, how many of its rows are texts that count)."""
+        return self._sql(
+            "SELECT s.file, t.split, count(*) FROM sources s JOIN texts t ON t.id = s.text_id"
+            " WHERE t.removed_at IS NULL GROUP BY s.file, t.split ORDER BY s.file, t.split"
+        ).fetchall()
+
     def ids_by_external_id(self, external_id: str) -> list[str]:
         """The text ids of the rows that carry this id of the user's."""
         return [row[0] for row in self._sql("SELECT text_id FROM sources WHERE external_id = ?", (external_id,))]

@@ -11,7 +11,6 @@ import pytest
 
 from alloop.ingest import text_id
 from alloop.project import Project
-from alloop.work import TunerSpec
 from tests.command import alloop, change, done
 from tests.conftest import sentences
 
@@ -89,21 +88,6 @@ def test_there_is_nothing_to_export_before_there_are_labels(make_project: Make) 
         assert "error: p has no " in ran.err
     assert not Path("labels.csv").exists()
     assert not Path("model").exists()
-
-
-def test_an_exported_model_predicts_as_the_project_does(make_project: Make) -> None:
-    make_project("p")
-    done("run", "p", "--rounds", 3)
-    done("export", "p", "--model", "out/model")
-    about = json.loads(Path("out/model/alloop.json").read_text())
-    assert (about["tuner"], about["labels"], about["kind"]) == ("tfidf", ["animal", "vehicle"], "single")
-    probs = (
-        TunerSpec(about["tuner"], about["options"]).build().predict(Path("out/model"), ["the cat"], ("probs",), 0).probs
-    )
-    assert probs is not None
-    (said,) = json.loads(done("predict", "p", "-", "--json", stdin="the cat\n").out)
-    assert said["probabilities"] == pytest.approx(dict(zip(about["labels"], probs[0].tolist(), strict=True)))
-    assert alloop("export", "p", "--model", "out/model").code == 1
 
 
 def test_a_packed_project_goes_on_elsewhere(make_project: Make) -> None:

@@ -73,13 +73,16 @@ def predict(
 def export(
     directory: Dir = Path(),
     labels: Annotated[Path | None, typer.Option(help=".csv .tsv .jsonl .parquet, or a directory.")] = None,
-    model: Annotated[Path | None, typer.Option(help="A directory for a copy of the last model.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A directory for the last model, to use anywhere.")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="With --model: also as ONNX.")] = False,
     whole: Annotated[Path | None, typer.Option("--project", help="A .tar.gz that runs on another machine.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --labels.")] = False,
 ) -> None:
     """Take labels, the model or the whole project elsewhere."""
-    from alloop import outgoing, reports
+    from alloop import leaving, outgoing, reports
 
+    if onnx and model is None:
+        raise UsageError("--onnx says how to write the model, but not where", "add --model DIR")
     if labels is model is whole is None:
         raise UsageError("say what to export", "--labels FILE, --model DIR, or --project FILE.tar.gz")
     project = open_project(directory)
@@ -91,7 +94,7 @@ def export(
         elif reports.is_read_by_rounds_only(project):
             say(f"note: answers since the last round are not among them; {again} --no-push reads them")
     if model is not None:
-        say(f"Copied the model to {outgoing.export_model(project, model)}.")
+        say(f"Wrote the model to {leaving.export_model(project, model, onnx=onnx)}. How to use it: README.md there.")
     if whole is not None:
         outgoing.export_project(project, whole)
         say(f"Packed the project into {whole}. There: tar xf {whole.name}")

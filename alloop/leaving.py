@@ -1,0 +1,107 @@
+"""How a model leaves: as a directory for transformers and ONNX Runtime, without alloop, and for alloop, anywhere.
+
+    README.md                                     the model card
+    config.json model.safetensors tokenizer.json  for transformers, with modeling_alloop.py
+    model.onnx                                    if asked for
+    alloop/                                       what was learnt, small, as `alloop.load` reads it
+
+It holds no text. A tuner whose network is not of the base's own architecture has no files for transformers, one without
+a network only `alloop/`; the card says what there is and how to use it.
+"""
+
+import json
+import shutil
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from alloop import figures, modelcard
+from alloop.config import restore
+from alloop.errors import DataError, ModelError
+from alloop.files import beside
+from alloop.predicting import last_model
+from alloop.project import Project, tuner_spec
+from alloop.tuning import Tuner
+from alloop.tuning._directory import read_about, tuner_of
+
+SMALL, SPEC, BASE = "alloop", "alloop.json", "base"
+ONNX = "model.onnx"
+TRIED = 30  # texts of the pool on which what leaves is compared with the model itself
+OF_A_BASE = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/config.json")
+
+
+def export_model(project: Project, target: Path, *, onnx: bool = False) -> Path:
+    """The last round's model, as a directory that appears whole or not at all.
+
+    Raises ModelError where there is none, where ONNX cannot hold it, and where what would leave predicts something
+    else than the model does.
+    """
+    row, model = last_model(project)
+    if target.exists():
+        raise DataError(f"{target} exists already", "name another directory")
+    config = restore(row.config)
+    spec = tuner_spec(config)
+    located = project.located(spec)
+    tuner = tuner_of(model, base=located.options.get("base"))
+    about: dict[str, Any] = {
+        "tuner": spec.name,
+        "options": dict(spec.options),
+        "labels": config.task.names,
+        "kind": config.task.kind,
+        "descriptions": {label.name: label.description for label in config.task.labels if label.description},
+        "seed": row.seed,
+    }
+    texts = [one.text for one in project.store.texts(list(islice(project.store.pool_ids(), TRIED)))]
+    with beside(target) as attempt:
+        try:
+            _copy_small(model, attempt / SMALL, about, located.options.get("base"))
+        except (shutil.Error, OSError) as error:
+            raise DataError(f"{target} could not be written: {error}", "name another place") from error
+        forms = _write_forms(tuner, model, attempt, texts, onnx)
+        found = modelcard.measured(project, row)
+        if found["points"]:
+            figures.curve_png([found], attempt / modelcard.CURVE)
+        card = modelcard.card(project, row, read_about(model), found, forms)
+        (attempt / modelcard.CARD).write_text(card, encoding="utf-8")
+        attempt.rename(target)
+    return target
+
+
+def _copy_small(model: Path, out: Path, about: dict[str, Any], base: str | None) -> None:
+    """What was learnt, without a committee's other members; and the base, where it is a directory of this machine."""
+    out.mkdir(parents=True)
+    said = read_about(model)
+    for name in said["files"]:
+        shutil.copyfile(model / name, out / name)
+    directory = None if base is None or base == "minilm" else Path(base).expanduser()
+    if directory is not None and directory.is_dir():
+        for pattern in OF_A_BASE:
+            for file in directory.glob(pattern):
+                copy = out / BASE / file.relative_to(directory)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+        about["options"]["base"] = said["base"] = BASE
+    (out / "model.json").write_text(json.dumps(said, indent=1, sort_keys=True), encoding="utf-8")
+    (out / SPEC).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_forms(tuner: Tuner, model: Path, out: Path, texts: list[str], onnx: bool) -> modelcard.Forms:
+    is_native = getattr(tuner, "mergeable", True)
+    if not (is_native or onnx):
+        return modelcard.Forms()
+    from alloop.tuning import _exporting as exporting
+
+    whole = exporting.whole(tuner, model)
+    if whole is None:
+        if onnx:
+            name = read_about(model)["tuner"]
+            raise ModelError(f"a model of the tuner {name!r} cannot be written as ONNX", "leave out --onnx")
+        return modelcard.Forms()
+    texts = [*texts, " ".join(texts) * (1 + whole.max_tokens // len(texts))]
+    exporting.check_whole(whole, tuner, model, texts)
+    exporting.write_tokenizer(whole, out)
+    if onnx:
+        exporting.write_onnx(whole, out / ONNX, texts)
+    if whole.is_native:
+        exporting.write_transformers(whole, out)
+    return modelcard.Forms(whole.is_native, onnx, whole.max_tokens)
