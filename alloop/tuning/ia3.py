@@ -24,7 +24,9 @@ class IA3(FineTuner):
     factors, which want a high one, as they start at 1 and are few; head_learning_rate: of the linear layer on top.
     """
 
-    learning_rate: float = 2e-2
+    learning_rate: float = 1e-2
+    steps: int = 240
+    epochs: float = 6.0
     head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "ia3"

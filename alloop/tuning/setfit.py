@@ -36,7 +36,7 @@ class SetFit(Full):
     batch: texts a step. class_weights: of the logistic regression.
     """
 
-    learning_rate: float = 5e-5
+    learning_rate: float = 1e-4
     batch: int = 16
     head_learning_rate: float | None = None
     strength: float = 30.0
