@@ -103,7 +103,7 @@ def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
     for place in (model, again, aside):
         place.mkdir()
     measured = tuner.fit(job, model)
-    _hold(all(np.isfinite(v) for v in measured.values()), f"fit measured {measured}, which is not all finite")
+    _hold(_is_finite(measured), f"fit measured {measured}, which is not all finite numbers")
     tuner.fit(job, again)
     written = {str(p.relative_to(directory)) for p in directory.iterdir()}
     _hold(written == {"model", "again", "aside"}, f"fit wrote outside its directory: {sorted(written)}")
@@ -470,6 +470,13 @@ def _check_bare(tuner: Tuner, texts: Sequence[str]) -> None:
         return
     _hold(bare.probs is None, "there is no model, yet there are probs")
     _hold(bare.embeddings is not None and len(bare.embeddings) == len(texts), "the bare base gave no embeddings")
+
+
+def _is_finite(measured: Any) -> bool:
+    """Whether every number is finite, in lists and dictionaries too, and of a kind that JSON can hold."""
+    if isinstance(measured, dict | list):
+        return all(map(_is_finite, measured.values() if isinstance(measured, dict) else measured))
+    return isinstance(measured, str) or (isinstance(measured, int | float) and bool(np.isfinite(measured)))
 
 
 def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:

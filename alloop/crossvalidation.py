@@ -7,7 +7,7 @@ Test texts take no part. Models are trained as a round trains them, but start fr
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from alloop.project import CONFIG, Project, tuner_spec
 from alloop.records import Example
 from alloop.reports import command
 from alloop.seeds import rng_for, seed_for
+from alloop.steps.besides import besides
 from alloop.steps.context import read_json
 from alloop.steps.pull import usable_votes
 from alloop.steps.train import held_back
@@ -188,7 +189,8 @@ def run_fold(project: Project, split: Split, spec: TunerSpec, fold: int, also: S
     sake of the time it takes.
     """
     executor, spec = project.executor(split.config), project.located(spec)
-    rows, job = split.judged_in(fold), split.fit_job(fold)
+    more = besides(project, spec, project.store.asked_ids() | {one.text_id for one in split.resolved})
+    rows, job = split.judged_in(fold), replace(split.fit_job(fold), **more.fields)
     with project.scratch("fit") as fit, project.scratch("judge") as judge:
         write_fit(fit, spec, job)
         fit_seconds = _seconds(lambda: executor.run(fit.absolute()))

@@ -12,13 +12,14 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 from alloop.anchoring import anchoring_words
 from alloop.errors import DataError
-from alloop.reports import confused, headline, metric_words, per_label, with_interval
+from alloop.reports import calibration_words, confused, headline, metric_words, per_label, with_interval
 
 Report = Mapping[str, Any]
 
@@ -97,14 +98,19 @@ def curve_png(reports: Sequence[Report], path: Path, metric: str | None = None) 
 
         below = max(2.6, 0.6 + 0.24 * min(MOST_LABELS, max(len(per_label(report)) for report in drawn)))  # inches
         room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.04)
-        figure = Figure(figsize=(10, 4.6 + below), dpi=150, layout=room)
+        panels = training_panels(drawn)
+        figure = Figure(figsize=(10, 4.6 + below + 2.4 * bool(panels)), dpi=150, layout=room)
         FigureCanvasAgg(figure)
-        places: dict[str, Any] = figure.subplot_mosaic(
-            [["curve", "curve"], ["labels", "seconds"]], height_ratios=[4.2, below]
-        )
+        rows = [["curve"] * 6, ["labels"] * 3 + ["seconds"] * 3]
+        if panels:
+            rows.append([f"training {n * len(panels) // 6}" for n in range(6)])
+        heights = [4.2, below, 2.4][: len(rows)]
+        places: dict[str, Any] = figure.subplot_mosaic(rows, height_ratios=heights)  # type: ignore[arg-type]
         _draw_curves(places["curve"], drawn, metric)
         _draw_labels(places["labels"], drawn)
         _draw_seconds(places["seconds"], drawn)
+        for number, panel in enumerate(panels):
+            _draw_training(places[f"training {number}"], drawn, panel)
         _save(figure, path)
 
 
@@ -208,6 +214,9 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
             parts.append(
                 "\n".join(textwrap.wrap(f"{report['project']}: {anchoring_words(report['anchoring'])}", width))
             )
+        if "ece_uncalibrated" in report["points"][-1]["metrics"]:
+            words = f"{report['project']}: calibration error {calibration_words(report['points'][-1])}"
+            parts.append("\n".join(textwrap.wrap(words, width)))
         parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
         parts.append(_stopping_table(report, width))
     return "\n\n".join(part for part in parts if part)
@@ -413,6 +422,85 @@ def _draw_seconds(axes: Any, reports: Sequence[Report]) -> None:
         columnspacing=1.1,
         fontsize=9,
     )
+
+
+@dataclass(frozen=True)
+class TrainingPanel:
+    """What one small figure of a model's training shows: keys of the points, without and with held-back labels."""
+
+    title: str
+    key: str | None
+    dev_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a round's model was trained; `number` is the project's."""
+
+    number: int
+    project: str
+    round: int
+    is_last: bool
+    points: Sequence[Mapping[str, float]]
+
+
+def trainings(reports: Sequence[Report]) -> list[Training]:
+    """The trainings to draw, the last ones on top: of one project those of all rounds, of several the last of each."""
+    found = []
+    for number, report in enumerate(reports):
+        with_curve = [point for point in report["points"] if point.get("training")]
+        shown = with_curve if len(reports) == 1 else with_curve[-1:]
+        found += [
+            Training(number, report["project"], one["round"], one is with_curve[-1], one["training"]) for one in shown
+        ]
+    return found
+
+
+def training_panels(reports: Sequence[Report]) -> list[TrainingPanel]:
+    """Small figures of how models were trained; none where no tuner says."""
+    keys = {key for training in trainings(reports) for point in training.points for key in point}
+    held_back = sorted(key for key in keys if key.startswith("dev_") and key != "dev_loss")
+    panels = [TrainingPanel("loss", "loss", "dev_loss")]
+    panels += [TrainingPanel(f"held-back {metric_words(key.removeprefix('dev_'))}", None, key) for key in held_back[:1]]
+    panels.append(TrainingPanel("learning rate", "learning_rate"))
+    return panels if keys else []
+
+
+def training_words(reports: Sequence[Report]) -> str:
+    """What is drawn how in the figures of trainings."""
+    shown = trainings(reports)
+    words = [f"Round {shown[-1].round}" if len(reports) == 1 else "The last round of each project"]
+    if any(not one.is_last for one in shown):
+        words.append("earlier ones pale")
+    if any("dev_loss" in point for one in shown for point in one.points):
+        words.append("dashed: labels held back from training")
+    return "; ".join(words) + "."
+
+
+def _draw_training(axes: Any, reports: Sequence[Report], panel: TrainingPanel) -> None:
+    axes.set_title(f"Training: {panel.title}" if panel.key == "loss" else panel.title.capitalize(), pad=SUBTITLE)
+    if panel.key == "loss":
+        said = axes.text(0, 1.0, training_words(reports), transform=_above(axes, 8), fontsize=9, color="#666666")
+        said.set_in_layout(False)  # it may reach over the next panel
+    for one in trainings(reports):
+        look = {**_mark(one.number), "linewidth": 1.6, "markersize": 5}
+        if not one.is_last:
+            look = {"color": "#DADADA", "linewidth": 0.9}
+        for key, dash in ((panel.key, "-"), (panel.dev_key, (0, (5, 2)))):
+            x, y = along(one, key)
+            if x:  # marks at all held-back values, and where a line ends: several are told apart by them
+                axes.plot(x, y, **look, linestyle=dash, markevery=1 if key == panel.dev_key else [len(x) - 1])
+    axes.set_xlabel("step")
+    axes.set_xlim(left=0)
+    if panel.key is not None:
+        axes.set_ylim(bottom=0)
+    axes.grid(True)
+
+
+def along(training: Training, key: str | None) -> tuple[list[float], list[float]]:
+    """Steps, and what was measured at them; nothing for no key."""
+    shown = [(point["step"], point[key]) for point in training.points if key is not None and key in point]
+    return [step for step, _ in shown], [value for _, value in shown]
 
 
 def _above(axes: Any, points: float) -> Any:

@@ -62,6 +62,18 @@ def evaluate(
     return metrics + [Metric(name, value, None, None, n) for name, value in rest.items() if name not in estimate]
 
 
+def calibration_error(y: np.ndarray, probs: np.ndarray, kind: Kind, rng: np.random.Generator) -> Metric:
+    """The measure ece alone, with its interval."""
+    counted = _prepare(y, probs, kind)
+
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"ece": counted.calibration_error(weights)}
+
+    n = len(y)
+    resampled = _resample(measure, n, rng)["ece"] if n > 1 else None
+    return _with_interval("ece", float(measure(np.ones((1, n)))["ece"][0]), resampled, n)
+
+
 def difference(
     name: str, y: np.ndarray, probs: np.ndarray, others: np.ndarray, kind: Kind, rng: np.random.Generator
 ) -> Metric:
@@ -188,15 +200,15 @@ class _Counted:
             "f1_micro": _ratio(2 * table.hits.sum(1), table.true.sum(1) + table.decided.sum(1)),
             "matthews": _matthews_of_labels(table) if multi else _matthews(table),
             "log_loss": weights @ self.losses / rows,
-            "ece": self._calibration_error(weights) / rows,
+            "ece": self.calibration_error(weights),
         }
         if multi:
             wrong = (table.true + table.decided - 2 * table.hits).sum(1)
             measures |= {"subset_accuracy": exact, "hamming_loss": wrong / (rows * table.true.shape[1])}
         return measures
 
-    def _calibration_error(self, weights: np.ndarray) -> np.ndarray:
-        """(R,) expected calibration error times rows: how far each bin's confidence is from how often it is right.
+    def calibration_error(self, weights: np.ndarray) -> np.ndarray:
+        """(R,) the expected calibration error: how far each bin's confidence is from how often it is right.
 
         Of the chosen label for single-label tasks; of p, averaged over the labels, for multi-label ones.
         """
@@ -205,7 +217,7 @@ class _Counted:
         for bins, gaps in zip(columns.T, self.gaps.reshape(columns.shape).T, strict=True):
             by_bin = np.where(bins[:, None] == np.arange(BINS), gaps[:, None], 0.0)  # (N, BINS)
             total += np.abs(weights @ by_bin).sum(1)
-        return np.asarray(total / columns.shape[1])
+        return np.asarray(total / columns.shape[1] / weights.sum(1))
 
 
 def _surprise(p: np.ndarray) -> np.ndarray:

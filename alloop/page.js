@@ -26,8 +26,8 @@ function draw(name) {
   const hasBands = boxes.length - left.length <= mostBands;
   layout.font.color = colour("--ink");
   layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--ink") };
-  for (const axis of [layout.xaxis, layout.yaxis]) {
-    axis.gridcolor = axis.linecolor = colour("--line");
+  for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+    layout[axis].gridcolor = layout[axis].linecolor = colour("--line");
   }
   if (isTouch) {
     layout.dragmode = false; // a finger on a figure scrolls the page

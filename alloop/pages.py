@@ -24,9 +24,10 @@ from alloop.figures import (
     short,
     stopping_rows,
     target_words,
+    training_words,
 )
 from alloop.files import write_whole
-from alloop.reports import confused, headline, metric_words, with_interval
+from alloop.reports import calibration_words, confused, headline, metric_words, with_interval
 from alloop.simulating.results import (
     annotators_words,
     band_words,
@@ -60,7 +61,7 @@ def page(reports: Sequence[Report]) -> str:
     if drawn:
         parts += [_curve(drawn, figures), _efficiency(drawn), _audit(drawn, figures), _rounds(drawn)]
         parts += [_labels(drawn, figures)]
-        parts += [_confusions(drawn, figures), _seconds(drawn, figures)]
+        parts += [_confusions(drawn, figures), _training(drawn, figures), _seconds(drawn, figures)]
         parts.append(_stopping(drawn))
     title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     about = "What each label bought: how good the model is after every round of labelling."
@@ -193,8 +194,8 @@ def _numbers(report: Report) -> str:
     rows = [("labels paid for", f"{last['labels_paid']:,}"), ("rounds", f"{len(report['points']):,}")]
     if measured and measured["low"] is not None:
         rows.insert(0, ("95 % interval", f"{measured['low']:.3f} – {measured['high']:.3f}"))
-    if "ece" in last["metrics"]:
-        rows.append((metric_words("ece"), with_interval(last["metrics"]["ece"])))
+    if words := calibration_words(last):
+        rows.append((metric_words("ece"), words))
     if last["seconds_annotating"]:
         rows.append(("minutes annotating", f"{last['seconds_annotating'] / 60:,.1f}"))
     value = f"{measured['value']:.3f}" if measured else "–"
@@ -330,6 +331,15 @@ def _confusions(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
     head = '<th class="words">texts of</th><th class="words">were taken for</th><th>how often</th>'
     table = f"<h3>Most confused</h3>{_table(head, pairs)}" if pairs else ""
     return _box("Confusions", f'<p class="quiet">{words}</p>{_place("confusions", width)}{table}')
+
+
+def _training(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
+    figure = plots.training(drawn)
+    if figure is None:
+        return ""
+    figures["training"] = figure
+    words = f'<p class="quiet">{escape(training_words(drawn))}</p>'
+    return _box("Training", f"{words}{_keys(drawn)}{_place('training', figure.layout.meta['width'])}")
 
 
 def _seconds(drawn: Sequence[Report], figures: dict[str, Any]) -> str:

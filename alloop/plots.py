@@ -15,7 +15,17 @@ from typing import Any
 
 from alloop.errors import AlloopError
 from alloop.figures import COLOURS as PRINTED
-from alloop.figures import STEP_SHADES, grouped, short, value_range
+from alloop.figures import (
+    STEP_SHADES,
+    Training,
+    TrainingPanel,
+    along,
+    grouped,
+    short,
+    training_panels,
+    trainings,
+    value_range,
+)
 from alloop.reports import LOWER_IS_BETTER, headline, metric_words, per_label, with_interval
 
 Report = Mapping[str, Any]
@@ -40,6 +50,7 @@ class Look:
     symbol: str  # "" for none
 
 
+PALE = "rgba(138,138,138,0.35)"  # of earlier rounds
 RANDOM_LOOK = Look("#8A8A8A", "dash", "")
 
 
@@ -414,6 +425,66 @@ def step_seconds(reports: Sequence[Report]) -> Any:
         figure.update_yaxes(**_ticks(names), range=[len(names) - 0.4, -0.6])
         figure.update_xaxes(title="seconds", rangemode="tozero")
     return figure
+
+
+def training(reports: Sequence[Report]) -> Any | None:
+    """How the models were trained, a small figure each for loss, held-back metric and learning rate, side by side."""
+    import plotly.graph_objects as go
+
+    panels = training_panels(reports)
+    if not panels:
+        return None
+    figure = go.Figure()
+    for place, panel in enumerate(panels, 1):
+        for one in trainings(reports):
+            _draw_training(figure, one, panel, "" if place == 1 else str(place))
+    _dress(figure, 270)
+    gap = 0.08
+    width = (1 - gap * (len(panels) - 1)) / len(panels)
+    for place, panel in enumerate(panels, 1):
+        axis = "" if place == 1 else str(place)
+        left = (place - 1) * (width + gap)
+        figure.update_layout(
+            {
+                f"xaxis{axis}": {"domain": [left, left + width], "anchor": f"y{axis}", "title": "step"},
+                f"yaxis{axis}": {"anchor": f"x{axis}", "rangemode": "tozero" if panel.key else "normal"},
+            }
+        )
+        figure.add_annotation(
+            text=panel.title, x=left, y=1, xref="paper", yref="paper", yanchor="bottom", xanchor="left", showarrow=False
+        )
+    figure.update_xaxes(automargin=True, zeroline=False, rangemode="tozero", tickformat=",d")
+    figure.update_yaxes(automargin=True, zeroline=False)
+    figure.update_layout(meta={"width": 250 * len(panels)})
+    return figure
+
+
+def _draw_training(figure: Any, one: Training, panel: TrainingPanel, axis: str) -> None:
+    its = look(one.number)
+    colour = its.colour if one.is_last else PALE
+    for key, dash in ((panel.key, "solid"), (panel.dev_key, "dash")):
+        x, y = along(one, key)
+        if not x:
+            continue
+        name = plain(short(one.project, 40))
+        words = metric_words(str(key).removeprefix("dev_"))
+        what = f"{'held-back ' if key == panel.dev_key else ''}{words}"
+        figure.add_scatter(
+            x=x,
+            y=y,
+            xaxis=f"x{axis}",
+            yaxis=f"y{axis}",
+            mode="lines+markers" if one.is_last else "lines",
+            line={"color": colour, "dash": dash, "width": 2 if one.is_last else 1},
+            marker={
+                "symbol": its.symbol,
+                "size": 7 if key == panel.dev_key else [0] * (len(x) - 1) + [7],
+                "line": {"width": 0},
+            },
+            cliponaxis=False,
+            hovertemplate=f"{name}<br>round {one.round}, step %{{x:,}}<br>{what} <b>%{{y:.3g}}</b><extra></extra>",
+            legendgroup=str(one.number),
+        )
 
 
 def _mean_round(report: Report) -> dict[str, float]:

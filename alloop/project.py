@@ -6,6 +6,7 @@ support-desk/  alloop.toml  alloop.db  .lock  rounds/0001/…  inbox/  bases/  c
 import fcntl
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from alloop.augmenters import augmenters
 from alloop.config import Config
 from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
+from alloop.files import is_whole
 from alloop.registry import Registry
 from alloop.stopping import stopping
 from alloop.store import Store, now
@@ -150,12 +152,32 @@ class Project:
         return self.located(tuner_spec(config))
 
     def located(self, spec: TunerSpec) -> TunerSpec:
-        """A tuner that can be built whatever the current directory is: the project's own base has its whole path.
+        """A tuner that can be built whatever the current directory is: the project's own base has its whole path, and
+        so has its teacher, which may be another project.
 
         Fingerprints take the spec as it was, which stays the same when the project moves.
         """
-        own = self.own_base(str(spec.options.get("base", "")))
-        return spec if own is None else TunerSpec(spec.name, {**spec.options, "base": str(own)})
+        found: dict[str, Any] = {}
+        if own := self.own_base(str(spec.options.get("base", ""))):
+            found["base"] = str(own)
+        if teacher := spec.options.get("teacher"):
+            found["teacher"] = str(self._model(str(teacher)))
+        return TunerSpec(spec.name, {**spec.options, **found}) if found else spec
+
+    def _model(self, name: str) -> Path:
+        """A model directory, or the newest whole model of the project in that directory."""
+        path = (self.root / name).absolute()
+        if (path / "model.json").exists():
+            return path
+        if not (path / DATABASE).exists():
+            message = f"teacher = {name!r}: {path} is neither a model directory nor a project"
+            raise ConfigError(message, "a relative path is relative to the project's directory")
+        with Project.opened(path) as other:
+            for row in reversed(other.store.rounds()):
+                model = other.store.step_results(row.number).get("train", {}).get("directory")
+                if model is not None and is_whole(other.path(model)):
+                    return other.path(model)
+        raise ConfigError(f"teacher = {name!r}: {path} has no model yet", f"alloop round {shlex.quote(str(path))}")
 
     def own_base(self, name: str) -> Path | None:
         """Where a base is that the config names relative to the project, None for one from elsewhere.

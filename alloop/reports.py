@@ -26,9 +26,10 @@ METRIC_WORDS = {
     "f1_micro": "micro-F1",
     "f1_weighted": "weighted F1",
     "ece": "calibration error",
+    "ece_uncalibrated": "calibration error before temperature",
     "matthews": "Matthews correlation",
 }
-LOWER_IS_BETTER = ("ece", "log_loss", "hamming_loss")
+LOWER_IS_BETTER = ("ece", "ece_uncalibrated", "log_loss", "hamming_loss")
 
 
 def status(project: Project) -> dict[str, Any]:
@@ -235,7 +236,11 @@ def report(project: Project) -> dict[str, Any]:
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
     not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of
-    the texts it picked, None where it said nothing.
+    the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
+    not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
+    "dev_accuracy" or "dev_f1_micro".
+    "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
+    "ece_uncalibrated" is the calibration error without it.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -259,6 +264,8 @@ def report(project: Project) -> dict[str, Any]:
                 "new_labels": [name for name in config.task.names if known and name not in known],
                 "tuner": config.model.tuner,
                 "note": results.get("select", {}).get("note"),
+                "training": results["train"].get("measured", {}).get("curve"),
+                "temperature": results["train"].get("measured", {}).get("temperature"),
             }
         )
         names, last = config.task.names, results
@@ -363,6 +370,15 @@ def with_interval(metric: Mapping[str, Any] | None, digits: int = 3) -> str:
     if metric["low"] is None:
         return value
     return f"{value} ({metric['low']:.2f}–{metric['high']:.2f})"
+
+
+def calibration_words(point: Mapping[str, Any]) -> str | None:
+    """A point's calibration error, and what it was: "0.043 (0.03–0.06), 0.112 before temperature 1.80"."""
+    if "ece" not in point["metrics"]:
+        return None
+    words = with_interval(point["metrics"]["ece"])
+    before = point["metrics"].get("ece_uncalibrated")
+    return words if before is None else f"{words}, {before['value']:.3f} before temperature {point['temperature']:.2f}"
 
 
 def status_text(found: Mapping[str, Any]) -> str:

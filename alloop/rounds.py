@@ -10,6 +10,7 @@ from alloop.config import restore
 from alloop.errors import ConfigError, WaitingError
 from alloop.project import CONFIG, Project, check_plugins
 from alloop.steps import STEPS
+from alloop.steps.besides import check_tuner
 from alloop.steps.context import Context, published
 from alloop.steps.pull import waiting_for
 from alloop.store import RoundRow, now
@@ -82,6 +83,7 @@ def _current(project: Project) -> tuple[RoundRow, bool]:
         return row, True
     config = project.config
     check_plugins(config, project.root / CONFIG)  # before the long work, not where they are used
+    check_tuner(project, config)
     config_here = shlex.quote(str(project.root / CONFIG))
     last = project.store.last_round()
     if last is not None and (before := restore(last.config).task.kind) != config.task.kind:

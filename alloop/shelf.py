@@ -1,5 +1,6 @@
 """What plugs in: every family, its members, their options."""
 
+import dataclasses
 import inspect
 import re
 from typing import Any
@@ -42,9 +43,22 @@ def contents(family: str | None = None, name: str | None = None) -> dict[str, di
 
 
 def _about(registry: Registry[Any], name: str) -> dict[str, Any]:
-    text = inspect.cleandoc(registry.get(name).__doc__ or "")
+    plugin = registry.get(name)
+    text = inspect.cleandoc(plugin.__doc__ or "")
     first_sentence = re.split(r"(?<=\.)\s+(?=[A-Z])", text, maxsplit=1)[0].replace("\n", " ")
-    return {"summary": first_sentence, "help": text, "options": registry.options(name)}
+    whole = "\n\n".join([text, *_inherited_help(plugin)])
+    return {"summary": first_sentence, "help": whole, "options": registry.options(name)}
+
+
+def _inherited_help(plugin: type[Any]) -> list[str]:
+    """What the classes above say of options that are theirs: paragraphs that begin with an option's name."""
+    above = [cls for cls in plugin.__mro__[1:] if dataclasses.is_dataclass(cls)]
+    return [
+        paragraph
+        for cls in above
+        for paragraph in inspect.cleandoc(cls.__doc__ or "").split("\n\n")
+        if re.split("[:,]", paragraph)[0] in cls.__dataclass_fields__
+    ]
 
 
 def as_text(found: dict[str, dict[str, Any]], details: bool = False) -> str:

@@ -35,6 +35,8 @@ def write_fit(job: Path, tuner: TunerSpec, fit: FitJob) -> None:
     _write_examples(job / "train.jsonl", fit.train)
     if fit.dev is not None:
         _write_examples(job / "dev.jsonl", fit.dev)
+    if fit.unlabelled is not None:
+        _write_texts(job / "unlabelled.jsonl", fit.unlabelled)
     settings = {
         "kind": fit.kind,
         "labels": fit.labels,
@@ -81,6 +83,7 @@ def run_job(job: Path) -> None:
         fit = FitJob(
             train=_read_examples(job / "train.jsonl"),
             dev=_read_examples(job / "dev.jsonl") if (job / "dev.jsonl").exists() else None,
+            unlabelled=list(_read_lines(job / "unlabelled.jsonl")) if (job / "unlabelled.jsonl").exists() else None,
             init=None if init is None else Path(init),
             **settings,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alloop.errors import DataError
-from alloop.figures import bands_png, curve_png, curve_text, value_range
+from alloop.figures import bands_png, curve_png, curve_text, training_panels, training_words, trainings, value_range
 
 
 def made_up(project: str = "pets", rounds: int = 3, labels: tuple[str, ...] = ("cat", "dog"), **more: Any) -> Any:
@@ -40,6 +40,17 @@ def made_up(project: str = "pets", rounds: int = 3, labels: tuple[str, ...] = ("
     return {**report, "points": points, "confusion": confusion, **more}
 
 
+def with_training(report: Any, held_back: bool = True) -> Any:
+    """The report of a tuner that says how its models were trained, 100 steps and more each."""
+    for point in report["points"]:
+        point["training"] = [
+            {"step": step * point["round"], "loss": 1 / step, "learning_rate": 1e-3 / step}
+            | ({"dev_loss": 2 / step, "dev_accuracy": 1 - 1 / step} if held_back and step % 25 == 0 else {})
+            for step in range(5, 101, 5)
+        ]
+    return report
+
+
 def words_of(text: str, start: str) -> list[str]:
     """The words of the first line that begins so, after spaces."""
     return next(line for line in text.splitlines() if line.strip().startswith(start)).split()
@@ -59,8 +70,13 @@ EMPTY = made_up(rounds=0, confusion=None)
         [made_up(kind="multi", confusion=[[5, 1, 2, 9], [4, 0, 1, 12]])],
         [made_up(confusion=None, measured_on="audit")],
         [EMPTY, made_up()],
+        [with_training(made_up())],
+        [with_training(made_up(), held_back=False), made_up("others")],
     ],
-    ids=["one", "one round", "several", "many labels", "odd labels", "multi", "audit", "one is empty"],
+    ids=[
+        *("one", "one round", "several", "many labels", "odd labels", "multi", "audit", "one is empty"),
+        *("training", "training of one"),
+    ],
 )
 def test_any_report_is_drawn_and_told_within_80_columns(reports: list[Any], tmp_path: Path) -> None:
     path = tmp_path / "new directory" / "curve.png"
@@ -78,6 +94,27 @@ def test_rounds_that_measured_nothing_are_drawn_without_a_curve(tmp_path: Path) 
     text = curve_text([report])
     assert text.startswith("pets: rounds")
     assert words_of(text, "1       25") == ["1", "25", "margin", "–", "–", "7.5"]
+
+
+def test_how_models_were_trained_is_drawn_below(tmp_path: Path) -> None:
+    heights = {}
+    for name, report in (("without", made_up()), ("with", with_training(made_up()))):
+        curve_png([report], tmp_path / f"{name}.png")
+        heights[name] = struct.unpack(">I", (tmp_path / f"{name}.png").read_bytes()[20:24])[0]
+    assert heights["with"] == heights["without"] + 360
+
+
+def test_of_one_project_all_rounds_are_drawn_and_of_several_the_last_ones() -> None:
+    one, other = with_training(made_up()), with_training(made_up("others", rounds=5), held_back=False)
+    assert [(it.round, it.is_last) for it in trainings([one])] == [(1, False), (2, False), (3, True)]
+    assert [(it.project, it.round, it.is_last) for it in trainings([one, made_up(), other])] == [
+        ("pets", 3, True),
+        ("others", 5, True),
+    ]
+    assert [panel.title for panel in training_panels([one])] == ["loss", "held-back accuracy", "learning rate"]
+    assert [panel.title for panel in training_panels([other])] == ["loss", "learning rate"]
+    assert training_panels([made_up()]) == []
+    assert training_words([one]) == "Round 3; earlier ones pale; dashed: labels held back from training."
 
 
 def test_the_range_of_a_curve_hides_nothing_below_zero() -> None:

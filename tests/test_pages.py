@@ -15,7 +15,7 @@ from alloop.simulating.results import best_first, summarise
 from tests.command import done
 from tests.conftest import sentences
 from tests.label_studio.server import chromium
-from tests.test_figures import made_up
+from tests.test_figures import made_up, with_training
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -175,6 +175,19 @@ def test_another_metric_changes_the_curves_and_the_table(look: Callable[..., See
     seen.page.select_option("#metric", "ece")
     assert seen.texts("#curve .ytitle") == ["calibration error (lower is better)"]
     assert seen.said == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [True, False])
+def test_how_models_were_trained_is_drawn_in_small_figures(look: Callable[..., Seen], dark: bool) -> None:
+    seen = look([with_training(a_report(A_NAME))], phone=True, dark=dark)
+    assert seen.texts("#training .annotation") == ["loss", "held-back accuracy", "learning rate"]
+    assert seen.count("#training svg .scatterlayer path.js-line") == 4 * 3, (
+        "of three rounds: two losses, and the others"
+    )
+    assert seen.width() == 390
+    assert seen.said == []
+    assert seen.count("#training") > look([a_report()]).count("#training")
 
 
 @pytest.mark.slow

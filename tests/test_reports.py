@@ -230,6 +230,14 @@ def test_a_point_is_a_finished_round_with_a_model(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found)) == found
 
 
+def test_a_point_says_how_its_model_was_trained(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    curve = [{"step": 2, "loss": 0.5, "learning_rate": 0.001}]
+    a_round(project, ALL | {"train": {**TRAINED["train"], "measured": {"curve": curve, "steps": 2.0}}}, DONE)
+    a_round(project, TRAINED, DONE)
+    assert [point["training"] for point in report(project)["points"]] == [curve, None]
+
+
 def test_all_points_are_measured_with_the_latest_test_labels(tmp_path: Path) -> None:
     project = make(tmp_path, test=3)
     for version in ("v1", "v2"):

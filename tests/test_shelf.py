@@ -21,6 +21,12 @@ def test_one_family_or_one_plugin_can_be_asked_for() -> None:
     assert "annotators:\n  file " in as_text(contents("annotators", "file"), details=True)
 
 
+def test_help_explains_inherited_options_too() -> None:
+    help_of_full = contents("tuners", "full")["tuners"]["full"]["help"]
+    assert "accumulate: in how many parts" in help_of_full
+    assert help_of_full.count("class_weights:") == 1
+
+
 def test_an_unknown_family_or_plugin_gets_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         contents("tuner")

@@ -14,6 +14,7 @@ from alloop.files import fingerprint, publish
 from alloop.seeds import rng_for
 from alloop.steps.context import Context, published, read_ids, read_json, write_ids
 from alloop.store import MetricRow, RoundRow
+from alloop.tuning._linear import probabilities
 from alloop.work import load_predictions
 
 STOP_SET = 1_000
@@ -25,12 +26,14 @@ def do(context: Context) -> dict[str, Any]:
         return {"result": {"skipped": "no model"}, "metrics": [], "stop_set": []}
     store = context.project.store
     splits = {"test": store.test_ids(), "stop": _stop_set(context)}
+    is_calibrated = context.results["train"].get("measured", {}).get("temperature", 1.0) != 1.0
 
     def fill(out: Path) -> None:
         for split, ids in splits.items():
             (out / split).mkdir()
             write_ids(out / split, ids)
-            context.predict(model, [text.text for text in store.texts(ids)], ("probs",), out / split)
+            needs = ("probs", "logits") if is_calibrated and split == "test" else ("probs",)
+            context.predict(model, [text.text for text in store.texts(ids)], needs, out / split)
         (out / "labels.json").write_text(json.dumps(context.config.task.names, ensure_ascii=False))
 
     directory = publish(context.directory("evaluate", {"model": model.name, **splits}), fill)
@@ -73,10 +76,13 @@ def test_truth(context: Context) -> dict[str, tuple[str, ...]]:
     return {one: labels for one, labels in today.items() if set(labels) <= set(task.names)}
 
 
-def _aligned(context: Context, directory: Path, truth: Mapping[str, tuple[str, ...]]) -> tuple[np.ndarray, np.ndarray]:
+def _aligned(
+    context: Context, directory: Path, truth: Mapping[str, tuple[str, ...]], calibrated: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """y and probs (N, C) of the test texts that have both a label and a prediction.
 
-    Predictions of a round with fewer labels get a column of zeros for each it did not know.
+    Predictions of a round with fewer labels get a column of zeros for each it did not know. With `calibrated` false the
+    probabilities are those without the model's temperature.
     """
     names = context.config.task.names
     ids = read_ids(directory / "test")
@@ -84,12 +90,17 @@ def _aligned(context: Context, directory: Path, truth: Mapping[str, tuple[str, .
     y = np.zeros((len(rows), len(names)), np.float32)
     for position, row in enumerate(rows):
         y[position, [names.index(label) for label in truth[ids[row]]]] = 1
-    return y, _predicted(context, directory, "test", names)[rows]
+    return y, _predicted(context, directory, "test", names, calibrated)[rows]
 
 
-def _predicted(context: Context, directory: Path, split: str, names: Sequence[str]) -> np.ndarray:
+def _predicted(
+    context: Context, directory: Path, split: str, names: Sequence[str], calibrated: bool = True
+) -> np.ndarray:
     """What was predicted of a split's texts, (N, C) in the order of these names of today."""
-    predicted = load_predictions(directory / split).probs if read_ids(directory / split) else None
+    said = load_predictions(directory / split)
+    predicted = (
+        said.probs if calibrated or said.logits is None else probabilities(said.logits, context.config.task.kind)
+    )
     then = _names_then(context, directory)
     probs = np.zeros((0 if predicted is None else len(predicted), len(names)), np.float32)
     if predicted is not None:
@@ -109,7 +120,13 @@ def _test_metrics(
     context: Context, number: int, directory: Path, truth: Mapping[str, tuple[str, ...]], test_version: str
 ) -> list[MetricRow]:
     y, probs = _aligned(context, directory, truth)
-    return _metric_rows(context, number, "test", test_version, y, probs)
+    rows = _metric_rows(context, number, "test", test_version, y, probs)
+    if rows and (directory / "test" / "logits.npy").exists():
+        _, before = _aligned(context, directory, truth, calibrated=False)
+        rng = rng_for(context.round.seed, 0, "bootstrap:test")
+        one = metrics.calibration_error(y, before, context.config.task.kind, rng)
+        rows.append(MetricRow(number, "test", test_version, "ece_uncalibrated", one.value, one.low, one.high, one.n))
+    return rows
 
 
 def _earlier_test_metrics(context: Context, truth: Mapping[str, tuple[str, ...]], test_version: str) -> list[MetricRow]:

@@ -11,6 +11,7 @@ from alloop.files import publish
 from alloop.project import tuner_spec
 from alloop.records import Example
 from alloop.steps.augment import variants_wanted
+from alloop.steps.besides import besides
 from alloop.steps.context import Context, published, read_json
 from alloop.steps.pull import seen_labels
 from alloop.store import Resolved
@@ -28,10 +29,12 @@ def do(context: Context) -> dict[str, Any]:
     resolved = context.project.store.resolved(context.round.number, "pool")
     if len(seen_labels(resolved)) < 2:
         return {"skipped": "fewer than two different labels so far"}
-    fit = _fit_job(context, resolved)
     named, spec = tuner_spec(context.config), context.project.tuner(context.config)
+    asked = context.project.store.asked_how(context.round.number)
+    more = besides(context.project, spec, asked.keys() | {one.text_id for one in resolved})
+    fit = dataclasses.replace(_fit_job(context, resolved), **more.fields)
     described = dataclasses.asdict(fit) | {"init": fit.init and fit.init.name}
-    ingredients = {"fit": described, "tuner": named.name, "options": dict(named.options)}
+    ingredients = {"fit": described, "tuner": named.name, "options": dict(named.options), **more.told_by}
     directory = publish(
         context.directory("train", ingredients), lambda out: context.run_job(lambda job: write_fit(job, spec, fit), out)
     )
@@ -40,6 +43,7 @@ def do(context: Context) -> dict[str, Any]:
         "labels": len(resolved),
         "variants": sum(example.is_variant for example in fit.train),
         "held_back": len(fit.dev or ()),
+        **more.counts,
         "measured": read_json(directory / "measured.json"),
     }
 

@@ -20,8 +20,8 @@ class FitJob:
     """All that a fit may depend on: the same job gives the same model.
 
     `train` holds variants too (`Example.is_variant`); `dev` is labels held back for early stopping, never variants,
-    and None where there are too few to spare. `init` is a model directory to go on from. `members` > 1 asks for a
-    committee of models that differ in their seeds.
+    and None where there are too few to spare. `unlabelled` is a sample of the pool, None unless the tuner wants one.
+    `init` is a model directory to go on from. `members` > 1 asks for a committee of models that differ in their seeds.
     """
 
     train: Sequence[Example]
@@ -90,15 +90,20 @@ class Tuner(Protocol):
 
     `gives` says which fields of Predictions it can fill, with its options. A tuner with a class variable
     `search: Search` can be tuned by `alloop tune`.
+
+    Two more that a tuner may have: `unlabelled: int`, how many texts of the pool `FitJob.unlabelled` is to hold; and
+    `check_task(kind, labels)`, which raises an AlloopError where it cannot learn a task, before a round begins.
     """
 
     @property
     def gives(self) -> tuple[str, ...]: ...
 
-    def fit(self, job: FitJob, out: Path) -> dict[str, float]:
+    def fit(self, job: FitJob, out: Path) -> dict[str, Any]:
         """Write a model into the existing, empty directory `out`; return measurements such as `train_loss`.
 
-        `alloop compare` shows `trainable_parameters` where it is among them.
+        JSON has to hold them, and all numbers are finite. `alloop compare` shows `trainable_parameters` where it is
+        among them; reports draw `curve`, points {"step", "loss", "learning_rate"} and, where held-back texts were
+        looked at, "dev_loss" and "dev_<metric>".
         """
         ...
 

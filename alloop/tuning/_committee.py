@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from alloop.tuning import FitJob, Predictions
 
 
 def fit_committee(
-    fit: Callable[[FitJob, Path], dict[str, float]], job: FitJob, out: Path, resample: bool
-) -> dict[str, float]:
+    fit: Callable[[FitJob, Path], dict[str, Any]], job: FitJob, out: Path, resample: bool
+) -> dict[str, Any]:
     """Fit the model and `job.members - 1` more, which differ in their seeds; return what was measured of the first.
 
     With `resample`, for models that no seed changes, the others also learn from as many examples drawn with replacement

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from alloop.errors import ConfigError, ModelError
+from alloop.tuning import Tuner, tuners
 
 FORMAT = 1  # raised when a directory written today could not be read by yesterday's code
 TRAIN_AGAIN = "train it again: delete the directory and run: alloop round"
@@ -41,26 +42,48 @@ def read_model(path: Path, tuner: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """`about` and `files` as `write_model` was given them. Raises ModelError for any other directory."""
     from safetensors.numpy import load
 
+    about = read_about(path)
+    if about["tuner"] != tuner:
+        hint = f'set in alloop.toml: tuner = "{about["tuner"]}"'
+        raise ModelError(f"{path} was trained by {about['tuner']!r}, not by {tuner!r}", hint)
     try:
-        about = json.loads((path / "model.json").read_text(encoding="utf-8"))
-        if not isinstance(about, dict) or not {"format", "tuner", "labels", "kind", "files"} <= about.keys():
-            raise ModelError(f"{path} is not a model: model.json is something else", TRAIN_AGAIN)
-        if about["format"] != FORMAT:
-            message = f"{path} has the model format {about['format']}, this alloop reads {FORMAT}"
-            raise ModelError(message, "use the version of alloop that trained it, or train it again")
-        if about["tuner"] != tuner:
-            hint = f'set in alloop.toml: tuner = "{about["tuner"]}"'
-            raise ModelError(f"{path} was trained by {about['tuner']!r}, not by {tuner!r}", hint)
         contents = {name: (path / name).read_bytes() for name in about["files"]}
     except FileNotFoundError as error:
         raise ModelError(f"{path} is not a whole model: {Path(error.filename).name} is missing", TRAIN_AGAIN) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is damaged: model.json: {error}", TRAIN_AGAIN) from error
+    except OSError as error:
+        raise ModelError(f"{path} is damaged: {error}", TRAIN_AGAIN) from error
     for name, content in contents.items():
         if _checksum(content) != about["files"][name]:
             raise ModelError(f"{path} is damaged: {name} is not the file that was written", TRAIN_AGAIN)
     files = {n: load(content) if n.endswith(".safetensors") else json.loads(content) for n, content in contents.items()}
     return about, files
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What a model says of itself: tuner, labels, kind, files, and what the tuner added."""
+    try:
+        about = json.loads((path / "model.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is not a whole model: model.json is missing", TRAIN_AGAIN) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: model.json: {error}", TRAIN_AGAIN) from error
+    if not isinstance(about, dict) or not {"format", "tuner", "labels", "kind", "files"} <= about.keys():
+        raise ModelError(f"{path} is not a model: model.json is something else", TRAIN_AGAIN)
+    if about["format"] != FORMAT:
+        message = f"{path} has the model format {about['format']}, this alloop reads {FORMAT}"
+        raise ModelError(message, "use the version of alloop that trained it, or train it again")
+    return about
+
+
+def tuner_of(model: Path, base: str | None = None) -> Tuner:
+    """The tuner that predicts with a model directory; `base` is where its base is now, if not where it was."""
+    about = read_about(model)
+    said = {"base": base or about.get("base"), "max_tokens": about.get("max_tokens"), **about.get("options", {})}
+    try:
+        known = tuners.options(about["tuner"])
+        return tuners.build(about["tuner"], **{key: value for key, value in said.items() if key in known})
+    except ConfigError as error:
+        raise ModelError(f"{model} cannot be used: {error.message}", error.hint) from error
 
 
 def refuse_needs(tuner: str, needs: Collection[str], known: Collection[str]) -> None:

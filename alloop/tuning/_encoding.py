@@ -1,9 +1,11 @@
 """From tokens to vectors, as fast as the processor allows: batches of one length, bfloat16 where it is in hardware."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from alloop.tuning._bases import Base, Pooling
 
 Tokens = Sequence[Sequence[int]]  # token ids of each text
 Tokenize = Callable[[Sequence[str]], Tokens]
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISION: ContextVar[Precision] = ContextVar("PRECISION", default="auto")
 
 TEXTS_AT_ONCE = 50_000
 TOKENS_A_BATCH = 2000  # enough to keep the matrix products busy, little enough to stay near the caches
@@ -60,7 +64,7 @@ def copy_for_speed(network: Any) -> Any:
         return network  # made for its device and precision, and for whoever asks
     device = best_device()
     network = deepcopy(network)
-    if has_fast_bfloat16(device):
+    if uses_bfloat16(device):
         network = network.to(torch.bfloat16)
         if device.type == "cpu":
             network.set_attn_implementation("eager")
@@ -97,6 +101,22 @@ def best_device() -> Any:
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def computing_in(precision: Precision) -> Iterator[None]:
+    """Inside, `copy_for_speed` and training use this precision, whatever the device is fastest in."""
+    before = PRECISION.set(precision)
+    try:
+        yield
+    finally:
+        PRECISION.reset(before)
+
+
+def uses_bfloat16(device: Any) -> bool:
+    """Whether to compute in bfloat16: as `computing_in` says, else where it is in hardware."""
+    wanted = PRECISION.get()
+    return has_fast_bfloat16(device) if wanted == "auto" else wanted == "bf16"
 
 
 def has_fast_bfloat16(device: Any) -> bool:

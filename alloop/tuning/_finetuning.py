@@ -1,23 +1,27 @@
 """All of a fine-tuning tuner but the one function that makes it what it is: `adapt`."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from alloop.errors import ModelError
+from alloop.errors import ConfigError, ModelError
 from alloop.records import Kind
 from alloop.tuning import FitJob, Predictions
 from alloop.tuning._bases import Base, load_base
+from alloop.tuning._calibration import fit_temperature, out_of_fold
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._encoding import Tokens
 from alloop.tuning._linear import class_weight_vector, linear_logits, probabilities
-from alloop.tuning._training import SCALE, Objective, Schedule, likelihood, train
+from alloop.tuning._steps import looks_at_folds
+from alloop.tuning._training import DEV_EVERY, SCALE, Objective, Schedule, diverged, likelihood, train
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class FineTuner(Schedule, ABC):
 
     base: str = "minilm"
     max_tokens: int = 128
+    calibrate: Literal["held-back", "folds", "none"] = "held-back"  # labels that say how sure a model may be
 
     name: ClassVar[str]
     mergeable: ClassVar[bool] = False  # whether `apply` gives a network of the base's own architecture
@@ -51,7 +56,7 @@ class FineTuner(Schedule, ABC):
         tokens = self.tokenize(base, [example.text for example in job.train])
         dev = (self.tokenize(base, [one.text for one in job.dev]), job.targets(job.dev)) if job.dev else None
         objective, rng = self.objective(job.kind, y, device), np.random.default_rng(job.seed)
-        return train(base, network, head, tokens, y, objective, self, rng, dev)
+        return train(base, network, head, tokens, y, objective, self, rng, dev, kind=job.kind)
 
     def objective(self, kind: Kind, y: np.ndarray, device: Any) -> Objective:
         """What training lowers, for targets y (N, C): the likelihood, unless a tuner knows better."""
@@ -66,10 +71,10 @@ class FineTuner(Schedule, ABC):
         _put(network, learnt)
         return network
 
-    def fit(self, job: FitJob, out: Path) -> dict[str, float]:
+    def fit(self, job: FitJob, out: Path) -> dict[str, Any]:
         """Train, with early stopping if there is a `job.dev`. The same job gives the same bytes (on one machine).
 
-        Returns train_loss (the mean over the steps), steps, trainable_parameters and, with dev, dev_loss.
+        Returns train_loss (the mean over the steps), steps, trainable_parameters, curve and, with dev, dev_loss.
         """
         return fit_committee(self._fit_one, job, out, resample=False)
 
@@ -84,13 +89,37 @@ class FineTuner(Schedule, ABC):
             return Predictions(embeddings=embed_texts(base, frozen(base), texts, read))
         return predict_committee(lambda directory: self._predict_one(base, directory, texts), model, needs)
 
-    def _fit_one(self, job: FitJob, out: Path) -> dict[str, float]:
+    def _fit_chosen_steps(self, job: FitJob, out: Path) -> dict[str, Any]:
+        """Fit to all examples, for as many steps as cross-validation finds best: "chosen_steps", by "looks"."""
+        if job.init is not None:
+            raise ConfigError(
+                "choose_steps cannot go with model.warm_start: the earlier model knows the labels that are left out",
+                f"set model.warm_start = false, or choose_steps = 0 under [options.{self.name}]",
+            )
+        configured = self.steps_for(sum(not example.is_variant for example in job.train))
+        most = DEV_EVERY * math.ceil(configured / DEV_EVERY)
+        exactly = partial(replace, self, choose_steps=0, epochs=1e-9)
+        trial = exactly(steps=most, patience=0)
+
+        def fit(part: FitJob) -> dict[str, Any]:
+            with TemporaryDirectory() as nowhere:
+                return trial._fit_one(part, Path(nowhere))
+
+        looks = looks_at_folds(fit, job, self.choose_steps)
+        best = min(looks, key=lambda look: look["dev_loss"])["step"]
+        chosen = replace(self, choose_steps=0) if best == most else exactly(steps=int(best))
+        measured = chosen._fit_one(job, out)
+        return {**measured, "chosen_steps": measured["steps"], "looks": looks}
+
+    def _fit_one(self, job: FitJob, out: Path) -> dict[str, Any]:
+        if self.choose_steps and not job.dev:
+            return self._fit_chosen_steps(job, out)
         import torch
 
-        from alloop.tuning._encoding import best_device
+        from alloop.tuning._encoding import best_device, computing_in
 
         base, device = load_base(self.base), best_device()
-        with torch.random.fork_rng():  # the caller's random numbers stay as they were
+        with torch.random.fork_rng(), computing_in(self.precision):  # the caller's random numbers stay as they were
             torch.manual_seed(job.seed)
             network = self.adapt(base).to(device)
             head = self.first_head(base, job)
@@ -101,9 +130,8 @@ class FineTuner(Schedule, ABC):
         learnt = {name: _array(p) for name, p in network.named_parameters() if p.requires_grad}
         linear = {"weight": SCALE * _array(head.weight), "bias": _array(head.bias)}
         if not all(np.isfinite(array).all() for array in [*learnt.values(), *linear.values()]):
-            hint = f"lower the option learning_rate, which is {self.learning_rate:g}"
-            raise ModelError("training failed: some weights are not numbers", hint)
-        about = {
+            raise diverged(self, f"some weights are not numbers after {measured['steps']:g} steps")
+        about: dict[str, Any] = {
             "labels": job.labels,
             "kind": job.kind,
             "base": self.base,
@@ -112,9 +140,34 @@ class FineTuner(Schedule, ABC):
             "max_tokens": self.max_tokens,
             "options": self._shape(),
         }
-        write_model(out, self.name, about, {"adapter.safetensors": learnt, "head.safetensors": linear})
+        files = {"adapter.safetensors": learnt, "head.safetensors": linear}
+        about["temperature"] = self._temperature(base, job, about, files)
+        write_model(out, self.name, about, files)
         trainable = sum(array.size for array in [*learnt.values(), *linear.values()])
-        return {**measured, "trainable_parameters": float(trainable)}
+        return {**measured, "trainable_parameters": float(trainable), "temperature": about["temperature"]}
+
+    def _temperature(self, base: Base, job: FitJob, about: dict[str, Any], files: dict[str, Any]) -> float:
+        """How sure the model may be that `about` and `files` are, by labels that it has not learnt from.
+
+        Those held back, where there are any; with "folds", and none, by further fits, a fifth left out of each.
+        """
+        from alloop.tuning._encoding import for_scoring
+
+        if self.calibrate != "none" and job.dev:
+            network = for_scoring(self.apply(base, files["adapter.safetensors"]))
+            said = self._said_by(network, base, about, files, [one.text for one in job.dev])
+            return fit_temperature(_logits(said), job.targets(job.dev), job.kind)
+        if self.calibrate != "folds":
+            return 1.0
+
+        def learn(rows: np.ndarray, held: np.ndarray) -> np.ndarray:
+            part = replace(job, train=[job.train[row] for row in rows], init=None)  # which knows the labels left out
+            texts = [job.train[row].text for row in held]
+            with TemporaryDirectory() as out:
+                replace(self, calibrate="none")._fit_one(part, Path(out))
+                return _logits(self._predict_one(base, Path(out), texts))
+
+        return fit_temperature(*out_of_fold(job.train, job.targets(job.train), learn), job.kind)
 
     def _predict_one(self, base: Base, model: Path, texts: Sequence[str]) -> Predictions:
         about, files = self._read(model, base)
@@ -132,7 +185,7 @@ class FineTuner(Schedule, ABC):
         logits = linear_logits(vectors, files["head.safetensors"])
         if not np.isfinite(logits).all():
             raise ModelError("the model predicts something that is not a number", TRAIN_AGAIN)
-        probs = probabilities(logits, about["kind"])
+        probs = probabilities(logits / about.get("temperature", 1.0), about["kind"])
         return Predictions(probs=probs, logits=logits, embeddings=vectors, labels=tuple(about["labels"]))
 
     def as_trained(self, about: dict[str, Any]) -> Self:
@@ -194,6 +247,11 @@ def _network(tuner: FineTuner, model: Path, checksum: str) -> Any:
     base = load_base(tuner.base)
     about, files = tuner._read(model, base)
     return for_scoring(tuner.as_trained(about).apply(base, files["adapter.safetensors"]))
+
+
+def _logits(said: Predictions) -> np.ndarray:
+    assert said.logits is not None
+    return said.logits
 
 
 def _put(module: Any, arrays: dict[str, np.ndarray]) -> None:

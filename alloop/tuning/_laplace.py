@@ -51,9 +51,18 @@ def fit_posterior(
 
 
 def draw_samples(
-    x: np.ndarray, linear: dict[str, np.ndarray], posterior: dict[str, np.ndarray], kind: Kind, samples: int, seed: int
+    x: np.ndarray,
+    linear: dict[str, np.ndarray],
+    posterior: dict[str, np.ndarray],
+    kind: Kind,
+    samples: int,
+    seed: int,
+    temperature: float = 1.0,
 ) -> np.ndarray:
-    """Probabilities (T, N, C) float32 by T models; the models depend on the seed alone, never on the texts."""
+    """Probabilities (T, N, C) float32 by T models; the models depend on the seed alone, never on the texts.
+
+    Each is as sure as the temperature of the weights found says, so that they stay draws around what those predict.
+    """
     rng = np.random.default_rng(seed)
     directions, contrasts, elsewhere = posterior["directions"], posterior["contrasts"], posterior["spread_elsewhere"]
     drawn = np.empty((samples, len(x), len(contrasts)), np.float32)
@@ -64,7 +73,7 @@ def draw_samples(
         bias = contrasts @ (rng.standard_normal(contrasts.shape[1], np.float32) * posterior["spread_of_intercept"])
         bias -= weight @ posterior["mean"]
         model = {"weight": linear["weight"] + weight, "bias": linear["bias"] + bias}
-        sample[:] = probabilities(linear_logits(x, model), kind)
+        sample[:] = probabilities(linear_logits(x, model) / temperature, kind)
     return drawn
 
 

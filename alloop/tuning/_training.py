@@ -1,30 +1,50 @@
 """The training loop, one for all tuners: they differ in what they make of the base, not in how it learns."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from alloop.errors import ModelError
+from alloop.errors import ConfigError, ModelError
 from alloop.progress import progress
 from alloop.records import Kind
 from alloop.tuning._bases import Base
-from alloop.tuning._encoding import Tokens, has_fast_bfloat16, pad_batch, pool
+from alloop.tuning._encoding import Precision, Tokens, pad_batch, pool, uses_bfloat16
+from alloop.tuning._families import layers_of
 from alloop.tuning._linear import ClassWeights, class_weight_vector
 
 SCALE = 12.0  # logits = head(SCALE * vector of length 1); twice as much was no better, see tests/bench/recipe.md
-DEV_EVERY, PATIENCE = 25, 3  # steps between looks at the dev examples, and looks without improvement before the end
+DEV_EVERY = 25  # steps between looks at the dev examples
+MOST_POINTS = 60  # of a training curve
+SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}  # ours -> transformers'
 
-Objective = Callable[[Any, Any, Any], Any]  # (vectors (B, D), logits (B, C), target (B, C)) -> loss, a scalar
+# (vectors (B, D), logits (B, C), target (B, C)) -> loss, a scalar: the mean of the examples'
+Objective = Callable[[Any, Any, Any], Any]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train. Fine-tuning tuners inherit these options."""
+    """How long and how fast to train. Fine-tuning tuners inherit these options.
 
-    learning_rate: float = 1e-3  # the peak, reached after the warm-up; then falling in a line to 0
+    learning_rate: the peak, reached after warmup_share of the steps; head_learning_rate: the same of the linear head.
+    schedule: how the rate falls to 0 after the peak, in a line ("linear") or along a "cosine" (Loshchilov & Hutter
+    2017, arXiv:1608.03983); "constant" stays at the peak. steps, epochs: at least so many of both. batch: examples a
+    step. class_weights: "balanced" makes rare labels count as much as frequent ones, "sqrt" goes half the way.
+    label_smoothing: for single-label tasks with noisy labels. accumulate: in how many parts a step's examples go
+    through the network, one after the other; memory for one part is enough, and the gradient is the same.
+    checkpointing: computes each layer a second time instead of keeping what it computed (Chen et al. 2016,
+    arXiv:1604.06174): a third more time, much less memory with long texts. precision: what is computed in; "auto" takes
+    bfloat16 ("bf16") where the machine has it in hardware, else "fp32"; what is learnt is always kept in fp32.
+    patience: with labels held back, training ends after so many looks at them, 25 steps apart, that were no better;
+    0 = never early. choose_steps: without labels held back, so many further trainings, each without a part of the
+    labels, say how many steps are best, up to those configured (5 is usual); 0 = as configured.
+    """
+
+    learning_rate: float = 1e-3  # the peak, reached after the warm-up
     head_learning_rate: float | None = None  # of the linear head; as learning_rate where it is not given
     steps: int = 120  # at least so many, however few the examples
     epochs: float = 3.0  # at least so often sees each example
@@ -32,6 +52,14 @@ class Schedule:
     warmup_share: float = 0.1  # of the steps
     class_weights: ClassWeights = "sqrt"  # rare labels count more: "none", "sqrt", "balanced"
     label_smoothing: float = 0.0  # single-label tasks only
+    schedule: Literal["linear", "cosine", "constant"] = "linear"  # of the learning rate after the warm-up
+    accumulate: int = 1  # parts in which a step's examples go through the network
+    checkpointing: bool = False  # compute layers twice instead of keeping what they computed
+    precision: Precision = "auto"  # of training: "fp32", "bf16", "auto" for the faster one
+    patience: int = 3  # looks at held-back examples without improvement before the end; 0 = to the end
+    choose_steps: int = 0  # folds that choose the number of steps where nothing is held back; 0 = none
+
+    name: ClassVar[str] = "<tuner>"  # as in the config, for messages
 
     def __post_init__(self) -> None:
         rates = (self.learning_rate, self.learning_rate if self.head_learning_rate is None else self.head_learning_rate)
@@ -39,6 +67,14 @@ class Schedule:
             raise ValueError("learning_rate, head_learning_rate, steps, epochs and batch must be above 0")
         if not (0 <= self.warmup_share <= 1 and 0 <= self.label_smoothing < 1):
             raise ValueError("warmup_share and label_smoothing are shares, from 0 to 1")
+        if not 1 <= self.accumulate <= self.batch:
+            raise ValueError("accumulate is from 1 to batch: every part needs an example")
+        if self.patience < 0 or self.choose_steps < 0 or self.choose_steps == 1:
+            raise ValueError("patience is 0 or more; choose_steps is 0, or 2 folds or more")
+
+    def steps_for(self, examples: int) -> int:
+        """How many steps so many examples are trained on."""
+        return max(self.steps, math.ceil(self.epochs * examples / self.batch))
 
 
 def train(
@@ -52,18 +88,21 @@ def train(
     rng: np.random.Generator,
     dev: tuple[Tokens, np.ndarray] | None = None,
     order: Callable[[int], Iterator[list[int]]] | None = None,
+    kind: Kind | None = None,
 ) -> dict[str, Any]:
     """Train, in place, what in `network` and `head` requires a gradient.
 
     `head` maps SCALE times a vector (D,) of length 1 to logits (C,); y (N, C) are ones and zeros, or probabilities.
     With `dev` (tokens, y) the weights with the lowest loss there are kept, and training ends when it has stopped
     falling. `order`, given the number of steps, yields the rows of each of them; without it every row comes once an
-    epoch. Raises ModelError when the loss is not a number. Returns the mean loss and the number of steps.
+    epoch. `kind` is needed for more than the loss to be known of dev. Raises ModelError when a loss is not a number.
+
+    Returns train_loss (the mean over the steps), steps, with dev the lowest dev_loss, and `curve`, see `_curve`.
     """
     import torch
-    from transformers import get_linear_schedule_with_warmup
+    from transformers import get_scheduler
 
-    steps = max(schedule.steps, math.ceil(schedule.epochs * len(tokens) / schedule.batch))
+    steps = schedule.steps_for(len(tokens))
     groups: list[dict[str, Any]] = [
         {"params": [p for p in module.parameters() if p.requires_grad], "lr": rate}
         for module, rate in (
@@ -73,28 +112,38 @@ def train(
     ]
     trained = [parameter for group in groups for parameter in group["params"]]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.0, fused=True)
-    rates = get_linear_schedule_with_warmup(optimizer, int(schedule.warmup_share * steps), steps)
+    warmup = int(schedule.warmup_share * steps)
+    rates = get_scheduler(SCHEDULERS[schedule.schedule], optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+    if schedule.checkpointing:
+        _checkpoint_layers(base, network)
     forward = _forward(base, network, head)
     target = torch.from_numpy(y).to(next(network.parameters()).device)  # (N, C)
     losses: list[float] = []
-    best = _Best(trained)
+    speeds: list[float] = []  # the learning rate of each step
+    looks: dict[int, dict[str, float]] = {}  # step -> what dev said after it
+    best = _Best(trained, schedule.patience)
     with progress("training", steps) as advance:
         lengths = [len(ids) for ids in tokens]
         for rows in order(steps) if order else batches(lengths, schedule.batch, steps, rng):
-            loss = objective(*forward([tokens[row] for row in rows]), target[rows])
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                message = f"training failed: the loss is {losses[-1]} at step {len(losses)} of {steps}"
-                raise ModelError(message, f"lower the option learning_rate, which is {schedule.learning_rate:g}")
-            loss.backward()
+            losses.append(0.0)
+            speeds.append(rates.get_last_lr()[0])
+            for part in _parts(rows, schedule.accumulate):
+                loss = objective(*forward([tokens[row] for row in part]), target[part]) * (len(part) / len(rows))
+                losses[-1] += loss.item()
+                loss.backward()
+            _refuse_divergence(losses[-1], speeds[-1], len(losses), steps, schedule)
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             rates.step()
             optimizer.zero_grad()
             advance(1)
-            if dev and len(losses) % DEV_EVERY == 0 and not best.improves(_mean_loss(forward, objective, *dev)):
-                break
-    measured = {"train_loss": sum(losses) / len(losses), "steps": float(len(losses))}
+            if dev and len(losses) % DEV_EVERY == 0:
+                looks[len(losses)] = said = _judge(forward, objective, *dev, kind)
+                _refuse_divergence(said["dev_loss"], speeds[-1], len(losses), steps, schedule)
+                if not best.improves(said["dev_loss"]):
+                    break
+    measured: dict[str, Any] = {"train_loss": sum(losses) / len(losses), "steps": float(len(losses))}
+    measured["curve"] = _curve(losses, speeds, looks)
     if dev and best.weights:
         best.restore()
         measured["dev_loss"] = best.loss
@@ -125,7 +174,7 @@ def _forward(base: Base, network: Any, head: Any) -> Callable[[Tokens], tuple[An
     import torch
 
     device = next(network.parameters()).device
-    half = has_fast_bfloat16(device)
+    half = uses_bfloat16(device)
 
     def forward(tokens: Tokens) -> tuple[Any, Any]:
         ids, lengths, mask = pad_batch(tokens, base.pad, device)
@@ -138,26 +187,108 @@ def _forward(base: Base, network: Any, head: Any) -> Callable[[Tokens], tuple[An
     return forward
 
 
-def _mean_loss(
-    forward: Callable[[Tokens], tuple[Any, Any]], objective: Objective, tokens: Tokens, y: np.ndarray
-) -> float:
+def _parts(rows: Sequence[int], parts: int) -> list[Sequence[int]]:
+    size = math.ceil(len(rows) / parts)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _checkpoint_layers(base: Base, network: Any) -> None:
+    """Make each layer of `network` forget what it computed, and compute it again for its gradient.
+
+    Not by transformers' own switch: that one works in training mode only, which turns dropout on.
+    """
+    import torch
+    from torch.utils.checkpoint import checkpoint
+    from transformers import Cache
+
+    def twice(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        if any(isinstance(one, Cache) for one in (*args, *kwargs.values())):  # the layer would add to it twice
+            message = (
+                "checkpointing = true does not work with this tuner: it gives its layers a cache of keys and values"
+            )
+            raise ConfigError(message, "take the option checkpointing out, and raise accumulate instead")
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    kind = type(base.network.get_submodule(layers_of(base)[0]))
+    layers = [module for module in network.modules() if isinstance(module, kind)]
+    if not layers:
+        raise ConfigError(
+            "checkpointing = true does not work with this tuner: its network has no layers of the base",
+            "take the option checkpointing out, and raise accumulate instead",
+        )
+    for layer in layers:
+        layer.forward = partial(twice, layer.forward)
+    for module in network.modules():
+        if hasattr(getattr(module, "config", None), "use_cache"):
+            module.config.use_cache = False  # decoders keep keys and values for a next token that never comes
+
+
+def _refuse_divergence(loss: float, rate: float, step: int, steps: int, schedule: Schedule) -> None:
+    """Raise ModelError where a loss is not a number."""
+    if not math.isfinite(loss):
+        raise diverged(schedule, f"the loss is {loss} at step {step} of {steps}, at a learning rate of {rate:.3g}")
+
+
+def diverged(schedule: Schedule, what: str) -> ModelError:
+    """Training led to something that is not a number; nothing was written, and earlier models are as they were."""
+    peak = schedule.learning_rate
+    return ModelError(
+        f"training failed: {what}",
+        f"under [options.{schedule.name}] in alloop.toml set learning_rate = {peak / 2:g}, or {peak / 10:g}; an open "
+        "round keeps its old options: alloop round --abandon closes it, and all labels stay",
+    )
+
+
+def _judge(
+    forward: Callable[[Tokens], tuple[Any, Any]], objective: Objective, tokens: Tokens, y: np.ndarray, kind: Kind | None
+) -> dict[str, float]:
+    """The mean loss of held-back examples as dev_loss; of a known kind also dev_accuracy or dev_f1_micro."""
     import torch
 
     order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
     total = 0.0
+    said = np.empty(y.shape, np.float32)  # logits (N, C)
     with torch.no_grad():
         for start in range(0, len(order), 32):
             rows = order[start : start + 32]
             vectors, logits = forward([tokens[row] for row in rows])
             total += objective(vectors, logits, torch.from_numpy(y[rows]).to(logits.device)).item() * len(rows)
-    return total / len(tokens)
+            said[rows] = logits.float().cpu().numpy()
+    found = {"dev_loss": total / len(tokens)}
+    if kind == "single":
+        found["dev_accuracy"] = float((said.argmax(1) == y.argmax(1)).mean())
+    elif kind == "multi" and (given := (said > 0).sum() + y.sum()):  # none given and none true: there is no F1
+        found["dev_f1_micro"] = float(2 * ((said > 0) * y).sum() / given)
+    return found
+
+
+def _curve(losses: Sequence[float], speeds: Sequence[float], looks: Mapping[int, Mapping[str, float]]) -> list[Any]:
+    """At most MOST_POINTS points, however many steps: {"step", "loss", "learning_rate"}, and what dev said after it.
+
+    "loss" is the mean since the point before.
+    """
+    shown = list(looks)[:: math.ceil(len(looks) / (MOST_POINTS / 2)) or 1]
+    even = math.ceil(len(losses) / (MOST_POINTS - len(shown) - 1))
+    ends = sorted({*range(even, len(losses), even), *shown, len(losses)})
+    return [
+        {
+            "step": end,
+            "loss": sum(losses[start:end]) / (end - start),
+            "learning_rate": speeds[end - 1],
+            **looks.get(end, {}),
+        }
+        for start, end in itertools.pairwise([0, *ends])
+    ]
 
 
 class _Best:
     """The weights that had the lowest loss on dev."""
 
-    def __init__(self, parameters: list[Any]) -> None:
+    def __init__(self, parameters: list[Any], patience: int) -> None:
         self.parameters = parameters
+        self.patience = patience
         self.weights: list[Any] = []
         self.loss = math.inf
         self.looks_since = 0
@@ -168,7 +299,7 @@ class _Best:
         if loss < self.loss:
             self.loss, self.looks_since = loss, 0
             self.weights = [p.detach().clone() for p in self.parameters]
-        return self.looks_since < PATIENCE
+        return not self.patience or self.looks_since < self.patience
 
     def restore(self) -> None:
         for parameter, weights in zip(self.parameters, self.weights, strict=True):

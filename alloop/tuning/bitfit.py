@@ -21,7 +21,9 @@ class BitFit(FineTuner):
     want a high one.
     """
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
+    steps: int = 240
+    epochs: float = 6.0
 
     name: ClassVar[str] = "bitfit"
     mergeable: ClassVar[bool] = True

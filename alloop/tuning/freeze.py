@@ -20,8 +20,8 @@ class Freeze(FineTuner):
     are cut. learning_rate: the peak, of the base's weights; head_learning_rate: of the linear layer on top.
     """
 
-    layers: int = 2
-    learning_rate: float = 2e-4
+    layers: int = 4
+    learning_rate: float = 3e-4
     head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "freeze"

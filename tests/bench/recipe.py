@@ -50,16 +50,16 @@ class Variant(LoRA):
     start: str = "frequencies"  # what the head starts from; or "zero", or "regression" on frozen vectors
     contrast: float = 0.0  # weight of the supervised contrastive loss (Khosla et al. 2020, arXiv:2004.11362)
 
-    def _first_head(self, base: Any, job: FitJob, y: np.ndarray) -> Any:
+    def first_head(self, base: Any, job: FitJob) -> Any:
         import torch
 
-        head = super()._first_head(base, job, y)
+        head = super().first_head(base, job)
         if self.start == "zero":
             torch.nn.init.zeros_(head.bias)
         if self.start == "regression":
             texts = [example.text for example in job.train]
             x = SCALE * embed_texts(base, frozen(base), texts, lambda some: base.tokenize(some, self.max_tokens))
-            arrays = fit_linear(x, y, job.kind, 1.0)
+            arrays = fit_linear(x, job.targets(job.train), job.kind, 1.0)
             head.weight.data, head.bias.data = torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"])
         return head
 

@@ -7,6 +7,7 @@ import pytest
 
 from alloop.records import Example, Kind
 from alloop.tuning import FitJob
+from tests.tuning.families import Checkpoints
 
 WORDS = "the a my your is was not very red green blue apple pear plum car bus train fast slow cheap dear".split()
 FRUIT = ("the red apple", "a green pear", "my plum is very cheap", "a blue plum", "the apple was not dear", "pear")
@@ -29,6 +30,12 @@ def job() -> Callable[..., FitJob]:
         return FitJob(train, kind, labels, **{"seed": 0, **options})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def family_bases(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
+    """Directories of a tiny checkpoint of each family, by the family's name."""
+    return Checkpoints(tmp_path_factory.mktemp("families"))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 from alloop.errors import ConfigError, ModelError
 from alloop.records import Example
 from alloop.tuning import FitJob, tuners
+from alloop.tuning._directory import tuner_of
 
 STRANGE = ["", " \n\t", "\0\0red\0apple", "🍎🚗" * 30, "تفاحة حمراء", "\ud800 half a pair", "red apple " * 100_000]
 
@@ -160,6 +161,19 @@ def test_another_format_and_another_tuner_are_named(tuner, name, model):
     (model / "model.json").write_text(json.dumps({**about, "tuner": "other"}))
     with pytest.raises(ModelError, match=f"trained by 'other', not by '{name}'"):
         tuner.predict(model, ["a"], ("probs",), 0)
+
+
+def test_a_model_directory_says_which_tuner_predicts_with_it(tuner, model, tiny_bases, tmp_path):
+    found = tuner_of(model)
+    assert type(found) is type(tuner)
+    said, expected = (one.predict(model, ["a red car"], ("probs",), 0).probs for one in (found, tuner))
+    assert np.array_equal(said, expected)
+    if hasattr(found, "base"):
+        assert tuner_of(model, base=str(tiny_bases["gpt2"])).base == str(tiny_bases["gpt2"])
+    about = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**about, "tuner": "gone"}))
+    with pytest.raises(ModelError, match="cannot be used: there is no tuner named 'gone'"):
+        tuner_of(model)
 
 
 def test_a_model_is_no_pickle(model):
