@@ -17,7 +17,7 @@ class Adapter(FineTuner):
 
     Each adds to the output of attention, or of the feed-forward part, what it makes of it by way of `width` numbers;
     they start by adding nothing. The norms stay the base's own. Unlike "lora" they cannot be merged into the base, and
-    cost a few per cent of its time when predicting.
+    are computed for every text.
 
     width: of the bottleneck. base: "minilm", a directory, or a Hub id. max_tokens: where longer texts are cut.
     learning_rate: the peak; head_learning_rate: of the linear layer on top.

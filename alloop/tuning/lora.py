@@ -38,7 +38,7 @@ class LoRA(FineTuner):
     targets: "all" linear layers, those of "attention", or a list of what their names end with. layers: how many of the
     last ones are adapted; 0 for all. rank_stabilised: the adapter counts alpha / sqrt(rank) times, for high ranks
     (Kalajdzievski 2023, arXiv:2312.03732). dora: the lengths of the weights' rows are learnt apart from their
-    directions (Liu et al. 2024, arXiv:2402.09353), at twice the time and without dropout. four_bit: the base is held in
+    directions (Liu et al. 2024, arXiv:2402.09353), slower and without dropout. four_bit: the base is held in
     4 bits (QLoRA, Dettmers et al. 2023, arXiv:2305.14314), a quarter of its memory, on a CUDA GPU and with
     alloop[four-bit]; only the memory of the GPU gets less, the base is read in full first.
     learning_rate: the peak, reached after warmup_share of the steps. steps, epochs: at least so many of both.

@@ -19,10 +19,10 @@ ATTENTION = "alloop-prefix"  # the name of `_attend` among transformers' ways to
 class Prefix(FineTuner):
     """Prefix tuning (Li & Liang 2021, arXiv:2101.00190): as "prompt", but in every layer and without positions.
 
-    Says more than a prompt of the same length, and costs less time. The keys and values start as those of words of the
-    base, as its authors recommend with few examples; there is no network behind them (Liu et al. 2022,
-    arXiv:2110.07602, found it to help as often as not). Not for MPNet and DeBERTa, which compute attention in their own
-    way.
+    More weights than a prompt of the same length, and fewer computations: nothing asks what its tokens make of each
+    other. The keys and values start as those of words, as its authors recommend with few examples. They are learnt as
+    they are, without a network behind them, whose use depends on the task (Liu et al. 2022, arXiv:2110.07602). Not for
+    MPNet and DeBERTa, which compute attention in their own way.
 
     length: keys and values in a layer. base: "minilm", a directory, or a Hub id. max_tokens: where longer texts are
     cut. learning_rate: the peak, of the prefix, which wants a high one; head_learning_rate: of the linear layer on top.
