@@ -1,6 +1,7 @@
 """One job, fit, predict or adapt, as a directory: what to do in `job.json` and JSON lines beside it, results in `out/`.
 
-A job never opens the database, so that it can run in any process. `python -m alloop.work JOB` runs one.
+A job never opens the database, so that it can run in any process. `python -m alloop.work JOB` runs one;
+`python -m alloop.work JOB together`, in several processes, has them join each other first.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from alloop.errors import AlloopError
 from alloop.records import Example
 from alloop.tuning import FitJob, Predictions, Tuner, tuners
 from alloop.tuning._adapting import AdaptJob, adapt
+from alloop.tuning._together import is_main, join, leave
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,29 @@ def write_adapt(job: Path, adaptation: AdaptJob) -> None:
 
 
 def run_job(job: Path) -> None:
-    """Do what `job/job.json` says. Fills `job/out`; what a fit or an adaptation measured is in `job/result.json`."""
+    """Do what `job/job.json` says. Fills `job/out`; what a fit or an adaptation measured is in `job/result.json`.
+
+    Of several processes that were asked to do one job together all fit, only the main one predicts, adapts and writes.
+    """
     description = json.loads((job / "job.json").read_text())
-    settings = description["settings"]
+    if not is_main():
+        if description["job"] == "fit":
+            with TemporaryDirectory() as nowhere:
+                _do(job, description, Path(nowhere))
+        return
     out = job / "out"
     out.mkdir()
+    measured = _do(job, description, out)
+    if measured is not None:
+        (job / "result.json").write_text(json.dumps(measured))
+
+
+def _do(job: Path, description: Mapping[str, Any], out: Path) -> dict[str, Any] | None:
+    """Fill `out`; returns what was measured, None of a prediction."""
+    settings = description["settings"]
     if description["job"] == "adapt":
         train, held_back = (list(_read_lines(job / f"{name}.jsonl")) for name in ("train", "held_back"))
-        measured = adapt(AdaptJob(train=train, held_back=held_back, **settings), out)
-        (job / "result.json").write_text(json.dumps(measured))
-        return
+        return adapt(AdaptJob(train=train, held_back=held_back, **settings), out)
     tuner = TunerSpec(description["tuner"], description["options"]).build()
     if description["job"] == "fit":
         init = settings.pop("init")
@@ -87,12 +103,12 @@ def run_job(job: Path) -> None:
             init=None if init is None else Path(init),
             **settings,
         )
-        (job / "result.json").write_text(json.dumps(tuner.fit(fit, out)))
-    else:
-        texts = list(_read_lines(job / "texts.jsonl"))
-        model = None if settings["model"] is None else Path(settings["model"])
-        needs = settings["needs"]
-        save_predictions(out, tuner.predict(model, texts, needs, settings["seed"]), needs)
+        return tuner.fit(fit, out)
+    texts = list(_read_lines(job / "texts.jsonl"))
+    model = None if settings["model"] is None else Path(settings["model"])
+    needs = settings["needs"]
+    save_predictions(out, tuner.predict(model, texts, needs, settings["seed"]), needs)
+    return None
 
 
 def save_predictions(directory: Path, predictions: Predictions, needs: Sequence[str]) -> None:
@@ -140,7 +156,10 @@ def main() -> int:
     """Run the job named on the command line; why it failed goes to its `error.txt`."""
     job = Path(sys.argv[1])
     try:
+        if sys.argv[2:] == ["together"]:
+            join()
         run_job(job)
+        leave()
     except AlloopError as error:
         (job / "error.txt").write_text(f"{error.message}\n{error.hint or ''}")
         return 1

@@ -16,6 +16,7 @@ from alloop.tuning._bases import Base
 from alloop.tuning._encoding import Precision, Tokens, pad_batch, pool, uses_bfloat16
 from alloop.tuning._families import layers_of
 from alloop.tuning._linear import ClassWeights, class_weight_vector
+from alloop.tuning._together import add_up, as_main_says, share
 
 SCALE = 12.0  # logits = head(SCALE * vector of length 1); twice as much was no better, see tests/bench/recipe.md
 DEV_EVERY = 25  # steps between looks at the dev examples
@@ -89,19 +90,24 @@ def train(
     dev: tuple[Tokens, np.ndarray] | None = None,
     order: Callable[[int], Iterator[list[int]]] | None = None,
     kind: Kind | None = None,
+    divisible: bool = True,
 ) -> dict[str, Any]:
     """Train, in place, what in `network` and `head` requires a gradient.
 
     `head` maps SCALE times a vector (D,) of length 1 to logits (C,); y (N, C) are ones and zeros, or probabilities.
     With `dev` (tokens, y) the weights with the lowest loss there are kept, and training ends when it has stopped
     falling. `order`, given the number of steps, yields the rows of each of them; without it every row comes once an
-    epoch. `kind` is needed for more than the loss to be known of dev. Raises ModelError when a loss is not a number.
+    epoch. `kind` is needed for more than the loss to be known of dev. Without `divisible` the objective is no mean over
+    examples, and a step's stay together. Raises ModelError when a loss is not a number.
 
     Returns train_loss (the mean over the steps), steps, with dev the lowest dev_loss, and `curve`, see `_curve`.
     """
     import torch
     from transformers import get_scheduler
 
+    if schedule.accumulate > 1 and not divisible:
+        message = f"accumulate = {schedule.accumulate} does not work with this tuner: it compares a step's examples"
+        raise ConfigError(message, "take the option accumulate out, and lower batch instead")
     steps = schedule.steps_for(len(tokens))
     groups: list[dict[str, Any]] = [
         {"params": [p for p in module.parameters() if p.requires_grad], "lr": rate}
@@ -127,10 +133,12 @@ def train(
         for rows in order(steps) if order else batches(lengths, schedule.batch, steps, rng):
             losses.append(0.0)
             speeds.append(rates.get_last_lr()[0])
-            for part in _parts(rows, schedule.accumulate):
+            for part in _parts(share(rows) if divisible else rows, schedule.accumulate):
                 loss = objective(*forward([tokens[row] for row in part]), target[part]) * (len(part) / len(rows))
                 losses[-1] += loss.item()
                 loss.backward()
+            if divisible:
+                losses[-1] = add_up(losses[-1], trained)
             _refuse_divergence(losses[-1], speeds[-1], len(losses), steps, schedule)
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
@@ -138,7 +146,7 @@ def train(
             optimizer.zero_grad()
             advance(1)
             if dev and len(losses) % DEV_EVERY == 0:
-                looks[len(losses)] = said = _judge(forward, objective, *dev, kind)
+                looks[len(losses)] = said = as_main_says(_judge(forward, objective, *dev, kind))
                 _refuse_divergence(said["dev_loss"], speeds[-1], len(losses), steps, schedule)
                 if not best.improves(said["dev_loss"]):
                     break
@@ -188,7 +196,7 @@ def _forward(base: Base, network: Any, head: Any) -> Callable[[Tokens], tuple[An
 
 
 def _parts(rows: Sequence[int], parts: int) -> list[Sequence[int]]:
-    size = math.ceil(len(rows) / parts)
+    size = max(1, math.ceil(len(rows) / parts))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 

@@ -1,0 +1,3 @@
+from tests.tuning.conftest import tiny_bases
+
+__all__ = ["tiny_bases"]
