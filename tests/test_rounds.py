@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from alloop.errors import ConfigError, LockedError, WaitingError
+from alloop.figures import curve_text
 from alloop.intake import add
 from alloop.project import Project
+from alloop.reports import report
 from alloop.rounds import Outcome, abandon_round, run_round
 from alloop.work import load_predictions
 
@@ -544,3 +546,18 @@ def test_what_auto_draws_at_random_is_labelled_blind_and_judges_the_model(
     asked = "SELECT purpose, blind, count(*) AS n FROM tasks WHERE round = 2 GROUP BY purpose, blind"
     assert query(project, asked) == [{"purpose": "random", "blind": 1, "n": 10}]
     assert project.store.round(3).summary["labels_audit"] == 10
+
+
+def test_the_calibration_error_without_temperature_is_measured_and_outlives_the_predictions(
+    make_project: MakeProject,
+) -> None:
+    project = make_project(batch=30, more='[run]\nkeep = "metrics"\n')
+    rounds(project, 3)
+    before, after = report(project)["points"]
+    assert before["temperature"] == 1, "30 labels are too few to say"
+    assert "ece_uncalibrated" not in before["metrics"]
+    assert after["temperature"] != 1
+    assert after["metrics"]["ece_uncalibrated"]["n"] == after["metrics"]["ece"]["n"] == 24
+    assert after["metrics"]["ece_uncalibrated"]["value"] != after["metrics"]["ece"]["value"]
+    told = f"before temperature {after['temperature']:.2f}"
+    assert told in " ".join(curve_text([report(project)]).split())

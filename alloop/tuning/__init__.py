@@ -49,8 +49,8 @@ class Predictions:
     """What a model says of N texts. Without a model there are only embeddings.
 
     probs (N, C) float32: rows sum to 1 for single-label tasks, are independent for multi-label ones; `labels` names the
-    columns. logits (N, C); embeddings (N, D); samples (T, N, C), probabilities of T draws; members (E, N, C), of a
-    committee.
+    columns. logits (N, C), which a tuner that calibrates has yet to divide by its temperature; embeddings (N, D);
+    samples (T, N, C), probabilities of T draws; members (E, N, C), of a committee.
     """
 
     probs: np.ndarray | None = None

@@ -3,8 +3,10 @@
 Logits divided by it give probabilities that mean what they say (Guo et al. 2017, arXiv:1706.04599); it changes no
 decision. Above 1 the model was too sure, below 1 not sure enough.
 
-The labels are few. So the temperature is drawn towards 1 by a prior: its logarithm is normal with SPREAD, which forty
-labels outvote and five do not, and which keeps it finite where every one of them is predicted rightly.
+The labels are few. So the temperature is drawn towards 1 by a prior: its logarithm is normal with SPREAD, which weighs
+as much as about ten labels, and keeps it finite where every one of them is predicted rightly. Labels that a strategy
+picked because they are hard say that the model is less sure than it may be of the others: a temperature from them is
+rather too high than too low (tests/bench/calibration.md).
 """
 
 from collections.abc import Callable, Sequence

@@ -26,7 +26,11 @@ from alloop.tuning._training import DEV_EVERY, SCALE, Objective, Schedule, diver
 
 @dataclass(frozen=True)
 class FineTuner(Schedule, ABC):
-    """Trains a copy of the base and a linear head on its pooled vectors; a tuner says what in the copy may change."""
+    """Trains a copy of the base and a linear head on its pooled vectors; a tuner says what in the copy may change.
+
+    calibrate: what makes probabilities mean what they say (Guo et al. 2017, arXiv:1706.04599): the labels held back,
+    where there are any ("held-back"); else, with "folds", five further fits, from 50 labels on; or nothing ("none").
+    """
 
     base: str = "minilm"
     max_tokens: int = 128

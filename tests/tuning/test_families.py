@@ -16,6 +16,8 @@ TEXTS = ["red", "the red apple is very dear", "a slow bus", ""]
 # Pairs that a tuner refuses, and why. All others it claims.
 REFUSED = {
     "bitfit": ("modernbert", "llama", "qwen3", "gemma", "gemma2", "gemma3", "mistral"),  # no biases
+    "cloze": DECODERS,  # no gap to fill
+    "prefix": ("mpnet", "deberta-v2"),  # attention of their own, without room for a prefix
 }
 # What makes these tuners quick, or learn something in four steps.
 QUICK: dict[str, dict[str, object]] = {
