@@ -25,7 +25,6 @@ class Adapter(FineTuner):
 
     width: int = 48
     learning_rate: float = 1e-3
-    head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "adapter"
     search: ClassVar[Search] = {

@@ -22,6 +22,7 @@ class BitFit(FineTuner):
     """
 
     learning_rate: float = 5e-3
+    head_learning_rate: float | None = 5e-3
     steps: int = 240
     epochs: float = 6.0
 

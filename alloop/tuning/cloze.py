@@ -36,7 +36,6 @@ class Cloze(FineTuner):
     pattern: str = "{text} It is about {mask}."
     words: dict[str, Any] = field(default_factory=dict, hash=False)
     learning_rate: float = 1e-4
-    head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "cloze"
     search: ClassVar[Search] = {

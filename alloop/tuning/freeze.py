@@ -22,7 +22,6 @@ class Freeze(FineTuner):
 
     layers: int = 4
     learning_rate: float = 3e-4
-    head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "freeze"
     mergeable: ClassVar[bool] = True

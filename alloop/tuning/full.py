@@ -22,7 +22,6 @@ class Full(FineTuner):
     """
 
     learning_rate: float = 1e-4
-    head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "full"
     mergeable: ClassVar[bool] = True

@@ -27,7 +27,6 @@ class IA3(FineTuner):
     learning_rate: float = 1e-2
     steps: int = 240
     epochs: float = 6.0
-    head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "ia3"
     mergeable: ClassVar[bool] = True

@@ -30,7 +30,6 @@ class Prefix(FineTuner):
 
     length: int = 16
     learning_rate: float = 1e-2
-    head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "prefix"
     search: ClassVar[Search] = {

@@ -28,7 +28,6 @@ class Prompt(FineTuner):
 
     length: int = 20
     learning_rate: float = 2e-2
-    head_learning_rate: float | None = 1e-3
 
     name: ClassVar[str] = "prompt"
     search: ClassVar[Search] = {

@@ -38,7 +38,6 @@ class SetFit(Full):
 
     learning_rate: float = 1e-4
     batch: int = 16
-    head_learning_rate: float | None = None
     strength: float = 30.0
 
     name: ClassVar[str] = "setfit"

@@ -11,7 +11,7 @@ from alloop.errors import ConfigError, ModelError
 from alloop.records import Example
 from alloop.tuning import tuners
 from alloop.tuning._steps import looks_at_folds, split
-from alloop.tuning._training import _checkpoint_layers, _curve, _judge, _parts, batches
+from alloop.tuning._training import Schedule, _checkpoint_layers, _curve, _judge, _parts, batches
 from tests.command import alloop, change, done
 
 
@@ -325,3 +325,9 @@ def test_labels_held_back_need_no_folds_and_patience_says_when_training_ends(tin
         options = {"steps": 110, "epochs": 0.1, "learning_rate": 5e-3, "choose_steps": 2, "patience": patience}
         measured = tuners.build("lora", base=str(tiny_bases["bert"]), **options).fit(job(dev=wrong), out)
         assert (measured["steps"], "looks" in measured) == (steps, False)
+
+
+@pytest.mark.parametrize(("labels", "kind", "rate"), [(6, "single", 1e-3), (80, "single", 5e-3), (80, "multi", 1e-3)])
+def test_the_head_learns_faster_where_one_of_many_labels_applies(labels, kind, rate):
+    assert Schedule().head_rate(labels, kind) == pytest.approx(rate)
+    assert Schedule(head_learning_rate=0.5).head_rate(labels, kind) == 0.5
