@@ -16,6 +16,7 @@ import numpy as np
 
 from alloop.records import Example, Kind
 from alloop.tuning import FitJob
+from alloop.tuning._folds import split
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits
 
 Calibrate = Literal["folds", "none"]
@@ -75,7 +76,7 @@ def out_of_fold(
     never seen is left out too: it says how much is unknown to that model, which all the labels together know.
     """
     rows = np.array([row for row, example in enumerate(examples) if not example.is_variant], np.int64)
-    fold = _folds([examples[row] for row in rows])
+    fold = split([examples[row] for row in rows], FOLDS, seed=0)
     logits: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     known = 0
@@ -91,12 +92,3 @@ def out_of_fold(
                 break
     nothing = np.zeros((0, y.shape[1]), np.float32)
     return np.concatenate([nothing, *logits]), np.concatenate([nothing, *targets])
-
-
-def _folds(examples: Sequence[Example]) -> np.ndarray:
-    """The fold (N,) of each example: as many of each answer in each, and equal texts in one."""
-    answers = {example.text: example.labels for example in examples}
-    drawn = [list(answers)[row] for row in np.random.default_rng(0).permutation(len(answers))]
-    drawn.sort(key=answers.__getitem__)  # stable: at random within an answer
-    fold = {text: position % FOLDS for position, text in enumerate(drawn)}
-    return np.array([fold[example.text] for example in examples], np.int64)

@@ -103,7 +103,7 @@ class FineTuner(Schedule, ABC):
         configured = self.steps_for(sum(not example.is_variant for example in job.train))
         most = DEV_EVERY * math.ceil(configured / DEV_EVERY)
         exactly = partial(replace, self, choose_steps=0, epochs=1e-9)
-        trial = exactly(steps=most, patience=0)
+        trial = exactly(steps=most, patience=0, calibrate="none")
 
         def fit(part: FitJob) -> dict[str, Any]:
             with TemporaryDirectory() as nowhere:

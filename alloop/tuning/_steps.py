@@ -4,15 +4,15 @@ Each fold is left out of one training, which looks at it as at held-back example
 number of steps with the lowest loss, averaged over the folds, is that of a training on all examples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from alloop.errors import ConfigError
-from alloop.records import Example
 from alloop.tuning import FitJob
+from alloop.tuning._folds import split
 
 
 def looks_at_folds(fit: Callable[[FitJob], dict[str, Any]], job: FitJob, folds: int) -> list[dict[str, float]]:
@@ -32,13 +32,3 @@ def looks_at_folds(fit: Callable[[FitJob], dict[str, Any]], job: FitJob, folds: 
     if not losses:
         raise ConfigError("this tuner does not look at held-back examples while it trains", "set choose_steps = 0")
     return [{"step": step, "dev_loss": float(np.mean(losses[step]))} for step in sorted(losses)]
-
-
-def split(examples: Sequence[Example], folds: int, seed: int) -> np.ndarray:
-    """The fold (N,) of each example: as many of each answer in each, and equal texts in one."""
-    answers = {example.text: example.labels for example in examples}
-    texts = list(answers)
-    drawn = [texts[row] for row in np.random.default_rng(seed).permutation(len(texts))]
-    drawn.sort(key=answers.__getitem__)  # stable: at random within an answer
-    fold = {text: position % folds for position, text in enumerate(drawn)}
-    return np.array([fold[example.text] for example in examples])

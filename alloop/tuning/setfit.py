@@ -64,7 +64,17 @@ class SetFit(Full):
         tokens = self.tokenize(base, [example.text for example in job.train])
         dev = (self.tokenize(base, [one.text for one in job.dev]), job.targets(job.dev)) if job.dev else None
         measured = train(
-            base, network, head, tokens, y, _likeness, self, rng, dev, lambda steps: _couples(y, self.batch, steps, rng)
+            base,
+            network,
+            head,
+            tokens,
+            y,
+            _likeness,
+            self,
+            rng,
+            dev,
+            order=lambda steps: _couples(y, self.batch, steps, rng),
+            divisible=False,
         )
         vectors = embed(base, for_scoring(network), tokens)  # as predicting will see them
         linear = fit_linear(vectors, y, job.kind, self.strength, self.class_weights)

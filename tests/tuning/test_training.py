@@ -10,7 +10,8 @@ import pytest
 from alloop.errors import ConfigError, ModelError
 from alloop.records import Example
 from alloop.tuning import tuners
-from alloop.tuning._steps import looks_at_folds, split
+from alloop.tuning._folds import split
+from alloop.tuning._steps import looks_at_folds
 from alloop.tuning._training import Schedule, _checkpoint_layers, _curve, _judge, _parts, batches
 from tests.command import alloop, change, done
 
