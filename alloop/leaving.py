@@ -11,14 +11,15 @@ a network only `alloop/`; the card says what there is and how to use it.
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from alloop import figures, modelcard
+from alloop import adapting, figures, modelcard
 from alloop.config import restore
 from alloop.errors import DataError, ModelError
-from alloop.files import beside
+from alloop.files import MANIFEST, beside
 from alloop.predicting import last_model
 from alloop.project import Project, tuner_spec
 from alloop.tuning import Tuner
@@ -28,6 +29,7 @@ SMALL, SPEC, BASE = "alloop", "alloop.json", "base"
 ONNX = "model.onnx"
 TRIED = 30  # texts of the pool on which what leaves is compared with the model itself
 OF_A_BASE = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/config.json")
+OF_A_PROJECT = (adapting.ABOUT, adapting.IDS, MANIFEST)  # which texts a base was adapted to is nobody else's business
 
 
 def export_model(project: Project, target: Path, *, onnx: bool = False) -> Path:
@@ -51,6 +53,8 @@ def export_model(project: Project, target: Path, *, onnx: bool = False) -> Path:
         "descriptions": {label.name: label.description for label in config.task.labels if label.description},
         "seed": row.seed,
     }
+    own = project.own_base(str(spec.options.get("base", "")))
+    adapted = adapting.read_about(own) if own is not None and (own / adapting.ABOUT).exists() else None
     texts = [one.text for one in project.store.texts(list(islice(project.store.pool_ids(), TRIED)))]
     with beside(target) as attempt:
         try:
@@ -61,7 +65,7 @@ def export_model(project: Project, target: Path, *, onnx: bool = False) -> Path:
         found = modelcard.measured(project, row)
         if found["points"]:
             figures.curve_png([found], attempt / modelcard.CURVE)
-        card = modelcard.card(project, row, read_about(model), found, forms)
+        card = modelcard.card(project, row, read_about(model), found, replace(forms, adapted=adapted))
         (attempt / modelcard.CARD).write_text(card, encoding="utf-8")
         attempt.rename(target)
     return target
@@ -77,12 +81,20 @@ def _copy_small(model: Path, out: Path, about: dict[str, Any], base: str | None)
     if directory is not None and directory.is_dir():
         for pattern in OF_A_BASE:
             for file in directory.glob(pattern):
+                if file.name in OF_A_PROJECT:
+                    continue
                 copy = out / BASE / file.relative_to(directory)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
         about["options"]["base"] = said["base"] = BASE
+    about["options"] = {key: value for key, value in about["options"].items() if not _is_a_place(value)}
     (out / "model.json").write_text(json.dumps(said, indent=1, sort_keys=True), encoding="utf-8")
     (out / SPEC).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _is_a_place(value: Any) -> bool:
+    """Whether an option means nothing on another machine, such as the directory of vectors read before."""
+    return isinstance(value, str) and Path(value).is_absolute()
 
 
 def _write_forms(tuner: Tuner, model: Path, out: Path, texts: list[str], onnx: bool) -> modelcard.Forms:
@@ -97,6 +109,7 @@ def _write_forms(tuner: Tuner, model: Path, out: Path, texts: list[str], onnx: b
             name = read_about(model)["tuner"]
             raise ModelError(f"a model of the tuner {name!r} cannot be written as ONNX", "leave out --onnx")
         return modelcard.Forms()
+    texts = texts or list(whole.labels)
     texts = [*texts, " ".join(texts) * (1 + whole.max_tokens // len(texts))]
     exporting.check_whole(whole, tuner, model, texts)
     exporting.write_tokenizer(whole, out)

@@ -4,6 +4,7 @@ For whoever gets the model and knows nothing of the project, so it holds no text
 head is what the Hugging Face Hub reads; the licence is the user's to choose.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class Forms:
     transformers: bool = False
     onnx: bool = False
     max_tokens: int | None = None
+    adapted: Mapping[str, Any] | None = None  # how the project's own base came about, as `adapted.json` says it
 
 
 def measured(project: Project, row: RoundRow) -> dict[str, Any]:
@@ -47,22 +49,20 @@ def card(project: Project, row: RoundRow, about: Mapping[str, Any], found: Mappi
     last = found["points"][-1]["metrics"] if is_measured else {}
     learnt = project.store.label_counts(row.number)
     parts = [
-        _front_matter(project, config, about, last, forms),
-        f"# {project.name}\n\n{_what_it_does(config, about, learnt, project.store.trained_ids(row.number))}",
+        _front_matter(project, about, last, forms),
+        f"# {project.name}\n\n{_what_it_does(config, about, forms, len(project.store.trained_ids(row.number)))}",
         _section("Labels", _labels(config, learnt)),
         _section("Data", _data(project, config, row, found)),
         _section("The label-efficiency curve", _curve(found)),
-        _section("How good it is", _metrics(found, last, config)),
-        _section("Limits", _bullets(_limits(project, config, about, found, learnt, is_measured, forms))),
-        _section("How to use it", _use(config, about, forms)),
-        "Written by [alloop](https://pypi.org/project/alloop/).\n",
+        _section("How good it is", _metrics(found, last, config, about.get("temperature", 1.0))),
+        _section("Limits", _bullets(_limits(config, about, found, learnt, is_measured, forms))),
+        _section("How to use it", _use(about, forms)),
+        "Written by alloop.\n",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _front_matter(
-    project: Project, config: Config, about: Mapping[str, Any], last: Mapping[str, Any], forms: Forms
-) -> str:
+def _front_matter(project: Project, about: Mapping[str, Any], last: Mapping[str, Any], forms: Forms) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     named = {"accuracy": "accuracy", "f1_macro": "f1", "f1_micro": "f1", "matthews": "matthews_correlation"}
@@ -78,7 +78,7 @@ def _front_matter(
         for name, kind in named.items()
         if name in last
     ]
-    base = _hub_id(config, about)
+    base = _hub_id(forms.adapted or about)
     data = ModelCardData(
         model_name=project.name,
         library_name="transformers" if forms.transformers else "alloop",
@@ -93,14 +93,14 @@ def _front_matter(
     return f"---\n# license: choose one, by its identifier on the Hub\n{data.to_yaml()}\n---"
 
 
-def _what_it_does(config: Config, about: Mapping[str, Any], learnt: Mapping[str, int], texts: Iterable[str]) -> str:
+def _what_it_does(config: Config, about: Mapping[str, Any], forms: Forms, texts: int) -> str:
     names = config.task.names
     if config.task.kind == "single":
         does = f"Gives each text one of {len(names)} labels, and a probability of each of them."
     else:
         does = f"Gives each text any number of {len(names)} labels: those with a probability of at least a half."
-    base = "" if "base" not in about else f" on the base {_cell(_base_name(config, about))}"
-    return f"{does} Trained by the method `{about['tuner']}`{base}, on {len(set(texts)):,} labelled texts."
+    base = "" if "base" not in about else f" on the base {_cell(_base_words(about, forms))}"
+    return f"{does} Trained by the method `{about['tuner']}`{base}, on {texts:,} labelled texts."
 
 
 def _labels(config: Config, learnt: Mapping[str, int]) -> str:
@@ -146,7 +146,7 @@ def _curve(found: Mapping[str, Any]) -> str:
     return f"![{metric_words(headline(found))} against labels]({CURVE})\n\n{_table(header, rows)}"
 
 
-def _metrics(found: Mapping[str, Any], last: Mapping[str, Any], config: Config) -> str:
+def _metrics(found: Mapping[str, Any], last: Mapping[str, Any], config: Config, temperature: float) -> str:
     if not last:
         return "It has not been measured: there are no labelled texts that it has not learnt from."
     shown = {name: one for name, one in last.items() if "[" not in name and not name.startswith(NOT_SHOWN)}
@@ -175,6 +175,11 @@ def _metrics(found: Mapping[str, Any], last: Mapping[str, Any], config: Config) 
     pairs = [(one["label"], one["taken_for"], f"{one['n']} of {one['of']}") for one in confused(found)[:MOST_CONFUSED]]
     if pairs:
         parts.append("Most confused:\n\n" + _table(("texts of", "were taken for", "how often"), pairs))
+    if temperature != 1:
+        parts.append(
+            f"A temperature of {temperature:.2f}, by which its logits are divided, was found on labels that it had not "
+            "learnt from; it is part of all probabilities."
+        )
     if "ece" in last:
         parts.append(
             f"Calibration: its probabilities are off by {with_interval(last['ece'])} on average, the expected "
@@ -198,7 +203,6 @@ def _measured_on(found: Mapping[str, Any], last: Mapping[str, Any], config: Conf
 
 
 def _limits(
-    project: Project,
     config: Config,
     about: Mapping[str, Any],
     found: Mapping[str, Any],
@@ -237,7 +241,7 @@ def _limits(
     return said
 
 
-def _use(config: Config, about: Mapping[str, Any], forms: Forms) -> str:
+def _use(about: Mapping[str, Any], forms: Forms) -> str:
     parts = []
     if forms.transformers:
         parts.append(
@@ -320,25 +324,29 @@ for name, vocabulary in json.loads(Path("alloop/vocabulary.json").read_text(enco
     vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, vocabulary=vocabulary, **views[name])
     vectorizer.idf_ = arrays[f"idf.{{name}}"]
     columns.append(vectorizer.transform(texts))
-logits = hstack(columns) @ arrays["weight"].T + arrays["bias"]
+logits = (hstack(columns) @ arrays["weight"].T + arrays["bias"]) / {about.get("temperature", 1.0)}
 {last}
 print([dict(zip(labels, row)) for row in probabilities.tolist()])
 """
 
 
-def _hub_id(config: Config, about: Mapping[str, Any]) -> str | None:
+def _hub_id(about: Mapping[str, Any]) -> str | None:
     """The base's name on the Hub, None where it is a directory."""
-    if "base" not in about:
-        return None
-    if config.model.base == "minilm":
+    name = str(about.get("base", ""))
+    if name == "minilm":
         return MINILM
-    return None if Path(about["base"]).is_dir() or config.model.base.count("/") != 1 else config.model.base
+    return name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).is_dir() else None
 
 
-def _base_name(config: Config, about: Mapping[str, Any]) -> str:
-    known = _hub_id(config, about)
-    revision = f" at revision {about['base_revision']}" if about.get("base_revision") else ""
-    return f"{known}{revision}" if known else f"{_file(config.model.base)}, which is in `alloop/base`"
+def _base_words(about: Mapping[str, Any], forms: Forms) -> str:
+    known = _hub_id(about)
+    if known:
+        return known + (f" at revision {about['base_revision']}" if about.get("base_revision") else "")
+    words = f"{_file(about['base'])}, which is in `alloop/base`"
+    if forms.adapted:
+        origin = _hub_id(forms.adapted) or _file(forms.adapted["base"])
+        words += f" and went on from {origin} with {forms.adapted['texts']:,} texts of the pool, without their labels"
+    return words
 
 
 def _interval(metric: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.utils import estimator_checks
 
 from alloop import TextClassifier, load
 from alloop.errors import AlloopError, DataError, ModelError
@@ -63,6 +64,22 @@ def test_scikit_learn_takes_it_as_one_of_its_own(classifier: TextClassifier) -> 
         classifier, {"options": [{"strength": 1e-6}, {"strength": 30.0}]}, scoring="neg_log_loss", cv=2
     )
     assert search.fit(pd.Series(TEXTS), LABELS).best_params_ == {"options": {"strength": 30.0}}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_get_params_invariance",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+        "check_set_params",
+        "check_valid_tag_types",
+    ],
+)
+def test_scikit_learns_own_checks_pass_where_they_do_not_train_on_numbers(check: str) -> None:
+    getattr(estimator_checks, check)("TextClassifier", TextClassifier("tfidf"))
 
 
 def test_a_clone_has_the_parameters_and_nothing_learnt(classifier: TextClassifier) -> None:

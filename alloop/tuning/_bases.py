@@ -42,6 +42,7 @@ class Base:
     width: int
     max_tokens: int | None
     pad: int
+    revision: str | None = None  # the commit, where it came from the Hub
 
     def tokenize(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Token ids of each text, at least one and at most `max_tokens`.
@@ -135,6 +136,7 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
         width=config.hidden_size,
         max_tokens=_longest(tokenizer, config, network),
         pad=pad,
+        revision=directory.name if directory.parent.name == "snapshots" else None,  # the Hub's cache is laid out so
     )
 
 

