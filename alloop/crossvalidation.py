@@ -189,8 +189,10 @@ def run_fold(project: Project, split: Split, spec: TunerSpec, fold: int, also: S
     sake of the time it takes.
     """
     executor, spec = project.executor(split.config), project.located(spec)
-    more = besides(project, spec, project.store.asked_ids() | {one.text_id for one in split.resolved})
-    rows, job = split.judged_in(fold), replace(split.fit_job(fold), **more.fields)
+    rows, labelled = split.judged_in(fold), {one.text_id for one in split.resolved}
+    judging = {split.resolved[row].text_id for row in rows} | (project.store.asked_ids() - labelled)
+    more = besides(project, split.config, spec, labelled, judging)
+    job = replace(split.fit_job(fold), **more.fields)
     with project.scratch("fit") as fit, project.scratch("judge") as judge:
         write_fit(fit, spec, job)
         fit_seconds = _seconds(lambda: executor.run(fit.absolute()))

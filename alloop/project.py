@@ -152,8 +152,8 @@ class Project:
         return self.located(tuner_spec(config))
 
     def located(self, spec: TunerSpec) -> TunerSpec:
-        """A tuner that can be built whatever the current directory is: the project's own base has its whole path, and
-        so has its teacher, which may be another project.
+        """A tuner that can be built whatever the current directory is: the project's own base has its whole path,
+        and so have its teacher, which may be another project, and the files of other tasks.
 
         Fingerprints take the spec as it was, which stays the same when the project moves.
         """
@@ -162,6 +162,8 @@ class Project:
             found["base"] = str(own)
         if teacher := spec.options.get("teacher"):
             found["teacher"] = str(self._model(str(teacher)))
+        if others := spec.options.get("others"):
+            found["others"] = [one if one.startswith("hf:") else str((self.root / one).absolute()) for one in others]
         return TunerSpec(spec.name, {**spec.options, **found}) if found else spec
 
     def _model(self, name: str) -> Path:

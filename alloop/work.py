@@ -17,7 +17,7 @@ import numpy as np
 
 from alloop.errors import AlloopError
 from alloop.records import Example
-from alloop.tuning import FitJob, Predictions, Tuner, tuners
+from alloop.tuning import FitJob, OtherTask, Predictions, Tuner, tuners
 from alloop.tuning._adapting import AdaptJob, adapt
 from alloop.tuning._together import is_main, join, leave
 
@@ -47,7 +47,10 @@ def write_fit(job: Path, tuner: TunerSpec, fit: FitJob) -> None:
         "descriptions": fit.descriptions,
         "init": None if fit.init is None else str(fit.init),
         "members": fit.members,
+        "others": [{"name": one.name, "kind": one.kind, "labels": one.labels} for one in fit.others],
     }
+    for number, other in enumerate(fit.others):
+        _write_examples(job / f"other-{number}.jsonl", other.train)
     _write_job(job, "fit", tuner, settings)
 
 
@@ -94,13 +97,17 @@ def _do(job: Path, description: Mapping[str, Any], out: Path) -> dict[str, Any] 
         return adapt(AdaptJob(train=train, held_back=held_back, **settings), out)
     tuner = TunerSpec(description["tuner"], description["options"]).build()
     if description["job"] == "fit":
-        init = settings.pop("init")
+        init, others = settings.pop("init"), settings.pop("others")
         settings["labels"] = tuple(settings["labels"])
         fit = FitJob(
             train=_read_examples(job / "train.jsonl"),
             dev=_read_examples(job / "dev.jsonl") if (job / "dev.jsonl").exists() else None,
             unlabelled=list(_read_lines(job / "unlabelled.jsonl")) if (job / "unlabelled.jsonl").exists() else None,
             init=None if init is None else Path(init),
+            others=[
+                OtherTask(one["name"], one["kind"], tuple(one["labels"]), _read_examples(job / f"other-{number}.jsonl"))
+                for number, one in enumerate(others)
+            ],
             **settings,
         )
         return tuner.fit(fit, out)

@@ -30,8 +30,9 @@ def do(context: Context) -> dict[str, Any]:
     if len(seen_labels(resolved)) < 2:
         return {"skipped": "fewer than two different labels so far"}
     named, spec = tuner_spec(context.config), context.project.tuner(context.config)
-    asked = context.project.store.asked_how(context.round.number)
-    more = besides(context.project, spec, asked.keys() | {one.text_id for one in resolved})
+    labelled = {one.text_id for one in resolved}
+    judging = context.project.store.asked_how(context.round.number).keys() - labelled
+    more = besides(context.project, context.config, spec, labelled, judging)
     fit = dataclasses.replace(_fit_job(context, resolved), **more.fields)
     described = dataclasses.asdict(fit) | {"init": fit.init and fit.init.name}
     ingredients = {"fit": described, "tuner": named.name, "options": dict(named.options), **more.told_by}

@@ -16,12 +16,23 @@ from alloop.registry import Registry
 
 
 @dataclass(frozen=True)
+class OtherTask:
+    """Labelled texts of another task, from which a model may learn too."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    train: Sequence[Example]
+
+
+@dataclass(frozen=True)
 class FitJob:
     """All that a fit may depend on: the same job gives the same model.
 
     `train` holds variants too (`Example.is_variant`); `dev` is labels held back for early stopping, never variants,
     and None where there are too few to spare. `unlabelled` is a sample of the pool, None unless the tuner wants one.
-    `init` is a model directory to go on from. `members` > 1 asks for a committee of models that differ in their seeds.
+    `others` are further tasks, none unless the tuner wants them. `init` is a model directory to go on from. `members` >
+    1 asks for a committee of models that differ in their seeds.
     """
 
     train: Sequence[Example]
@@ -33,6 +44,7 @@ class FitJob:
     descriptions: dict[str, str] = field(default_factory=dict)
     init: Path | None = None
     members: int = 1
+    others: Sequence[OtherTask] = ()
 
     def targets(self, examples: Sequence[Example]) -> np.ndarray:
         """y (N, C) float32, one where the text has the label."""
