@@ -21,7 +21,6 @@ from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits
 
 Calibrate = Literal["folds", "none"]
 
-DEFAULT: Calibrate = "folds"  # of the tuners whose fits are cheap
 FROM = 50  # labels; with fewer, what four fifths of them teach is too far from what all of them do
 FOLDS = 5
 ENOUGH = 1_000  # labels to find one number by; no fold is fitted after these

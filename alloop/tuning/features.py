@@ -9,7 +9,7 @@ import numpy as np
 
 from alloop.errors import ModelError
 from alloop.tuning import Choice, FitJob, Predictions, Range, Search
-from alloop.tuning._calibration import DEFAULT, Calibrate, linear_temperature
+from alloop.tuning._calibration import Calibrate, linear_temperature
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._laplace import draw_samples, fit_posterior
@@ -39,7 +39,7 @@ class Features:
     class_weights: ClassWeights = "sqrt"
     samples: int = 20
     vectors: str = ""
-    calibrate: Calibrate = DEFAULT
+    calibrate: Calibrate = "none"
 
     gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members", "samples")
     search: ClassVar[Search] = {

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from alloop.tuning import Choice, FitJob, Predictions, Range, Search
-from alloop.tuning._calibration import DEFAULT, Calibrate, linear_temperature
+from alloop.tuning._calibration import Calibrate, linear_temperature
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import read_model, refuse_needs, write_model
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits, probabilities
@@ -35,7 +35,7 @@ class TfIdf:
     strength: float = 10.0
     max_features: int = 50_000
     class_weights: ClassWeights = "sqrt"
-    calibrate: Calibrate = DEFAULT
+    calibrate: Calibrate = "none"
 
     gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members")
     search: ClassVar[Search] = {
