@@ -83,7 +83,8 @@ class Multitask(Full):
             self,
             rng,
             dev,
-            lambda steps: _mixed([len(y) for y in ys], self.batch, steps, rng),
+            order=lambda steps: _mixed([len(y) for y in ys], self.batch, steps, rng),
+            divisible=False,
         )
         with torch.no_grad():
             head.weight.copy_(joint.weight[: widths[0]])

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ RECIPES: dict[str, list[dict[str, Any]]] = {  # tuner: the settings that were tr
     "setfit": [*rates(3e-5, 1e-4, 2e-4), {"learning_rate": 1e-4, **STEPS_240}],
     "cloze": [*rates(3e-5, 1e-4, 2e-4), {"learning_rate": 1e-4, **STEPS_240}],
 }
-ALL = ("tfidf", "features", "label-names", *RECIPES)
+ALL = ("tfidf", "features", "label-names", *RECIPES, "distill", "multitask")
+BESIDE = {"trec": "banking77", "banking77": "trec"}  # what multitask learns beside a set: 1,000 texts of the other one
 TABLE = [  # tuners, set, labels, seeds
     *((ALL, name, labels, 3) for labels in (64, 200) for name in ("trec", "banking77")),
     (("lora", "full", "features", "setfit"), "trec", 500, 3),
@@ -92,8 +94,14 @@ def fit(data: Path, part: str, tuner: str, options: Mapping[str, Any], name: str
     names = tuple(sorted({label for _, given in rows_of(data, name, "train") for label in given}))
     kind: Any = "multi" if any(len(given) != 1 for _, given in judged) else "single"
     job = FitJob([Example(*row) for row in learnt], kind, names, seed, unlabelled=unlabelled)
-    built = tuners.build(tuner, **options, **({"max_tokens": RECIPE_TOKENS} if part == "recipes" else {}))
-    with tempfile.TemporaryDirectory() as out:
+    options = {**options, **({"max_tokens": RECIPE_TOKENS} if part == "recipes" else {})}
+    with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as teacher:
+        if tuner == "distill":  # its teacher has learnt from the same labels; the seconds of that do not count
+            tuners.build("lora").fit(job, Path(teacher))
+            options["teacher"] = teacher
+        if tuner == "multitask":
+            job = replace(job, others=[beside(data, name, seed)])
+        built = tuners.build(tuner, **options)
         started = time.perf_counter()
         measured = built.fit(job, Path(out))
         fitted = time.perf_counter()
@@ -114,6 +122,15 @@ def fit(data: Path, part: str, tuner: str, options: Mapping[str, Any], name: str
         "bytes": size,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
+
+
+def beside(data: Path, name: str, seed: int) -> Any:
+    from alloop.records import Example
+    from alloop.tuning import OtherTask
+
+    learnt, _, _ = drawn(data, "table", BESIDE[name], 1_000, seed)
+    names = tuple(sorted({label for _, given in learnt for label in given}))
+    return OtherTask(BESIDE[name], "single", names, [Example(*row) for row in learnt])
 
 
 def score(name: str, kind: str, truth: Sequence[Sequence[int]], said: Sequence[Sequence[int]]) -> float:
