@@ -551,7 +551,7 @@ def test_what_auto_draws_at_random_is_labelled_blind_and_judges_the_model(
 def test_the_calibration_error_without_temperature_is_measured_and_outlives_the_predictions(
     make_project: MakeProject,
 ) -> None:
-    project = make_project(batch=30, more='[run]\nkeep = "metrics"\n')
+    project = make_project(batch=30, more='[run]\nkeep = "metrics"\n[options.tfidf]\ncalibrate = "folds"\n')
     rounds(project, 3)
     before, after = report(project)["points"]
     assert before["temperature"] == 1, "30 labels are too few to say"

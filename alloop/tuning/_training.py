@@ -125,7 +125,7 @@ def train(
         {"params": [p for p in module.parameters() if p.requires_grad], "lr": rate}
         for module, rate in (
             (network, schedule.learning_rate),
-            (head, schedule.head_rate(y.shape[1], kind)),
+            (head, schedule.head_rate(len(head.weight), kind)),
         )
     ]
     trained = [parameter for group in groups for parameter in group["params"]]
@@ -275,7 +275,8 @@ def _judge(
             rows = order[start : start + 32]
             vectors, logits = forward([tokens[row] for row in rows])
             total += objective(vectors, logits, torch.from_numpy(y[rows]).to(logits.device)).item() * len(rows)
-            said[rows] = logits.float().cpu().numpy()
+            if kind is not None:  # otherwise rows of y may hold more than labels
+                said[rows] = logits.float().cpu().numpy()
     found = {"dev_loss": total / len(tokens)}
     if kind == "single":
         found["dev_accuracy"] = float((said.argmax(1) == y.argmax(1)).mean())

@@ -84,7 +84,6 @@ class Multitask(Full):
             rng,
             dev,
             order=lambda steps: _mixed([len(y) for y in ys], self.batch, steps, rng),
-            divisible=False,
         )
         with torch.no_grad():
             head.weight.copy_(joint.weight[: widths[0]])

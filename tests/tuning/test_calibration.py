@@ -107,7 +107,7 @@ def noisy(n, seed):
 def too_sure(request, tiny_bases):
     """A linear model that trusts its examples far too much."""
     more = {"base": str(tiny_bases["bert"])} if request.param == "features" else {}
-    return lambda **options: tuners.build(request.param, strength=1e4, **more, **options)
+    return lambda **options: tuners.build(request.param, **{"strength": 1e4, "calibrate": "folds", **more, **options})
 
 
 def test_probabilities_that_were_too_sure_mean_what_they_say(too_sure, tmp_path):
@@ -148,7 +148,7 @@ def test_samples_are_as_sure_as_the_prediction_they_are_around(kind, tiny_bases,
     train = noisy(150, 0)
     if kind == "multi":
         train += [Example(f"{one.text} cheap", ("no", "yes")) for one in train[:20]]
-    tuner = tuners.build("features", base=str(tiny_bases["bert"]), strength=1e4, samples=300)
+    tuner = tuners.build("features", base=str(tiny_bases["bert"]), strength=1e4, samples=300, calibrate="folds")
     tuner.fit(FitJob(train, kind, ("no", "yes"), 0), tmp_path)
     texts = [one.text for one in noisy(40, 1)]
     said = tuner.predict(tmp_path, texts, ("probs", "samples"), 0)
