@@ -47,15 +47,15 @@ def card(project: Project, row: RoundRow, about: Mapping[str, Any], found: Mappi
     config = restore(row.config)
     is_measured = bool(found["points"]) and found["points"][-1]["round"] == row.number
     last = found["points"][-1]["metrics"] if is_measured else {}
-    learnt = project.store.label_counts(row.number)
+    learnt, chosen = project.store.label_counts(row.number), _chosen(project, row)
     parts = [
         _front_matter(project, about, last, forms),
         f"# {project.name}\n\n{_what_it_does(config, about, forms, len(project.store.trained_ids(row.number)))}",
         _section("Labels", _labels(config, learnt)),
-        _section("Data", _data(project, config, row, found)),
+        _section("Data", _data(project, config, row, chosen)),
         _section("The label-efficiency curve", _curve(found)),
         _section("How good it is", _metrics(found, last, config, about.get("temperature", 1.0))),
-        _section("Limits", _bullets(_limits(config, about, found, learnt, is_measured, forms))),
+        _section("Limits", _bullets(_limits(config, about, found, learnt, chosen, is_measured, forms))),
         _section("How to use it", _use(about, forms)),
         "Written by alloop.\n",
     ]
@@ -108,7 +108,7 @@ def _labels(config: Config, learnt: Mapping[str, int]) -> str:
     return _table(("label", "what it means", "texts learnt from"), rows)
 
 
-def _data(project: Project, config: Config, row: RoundRow, found: Mapping[str, Any]) -> str:
+def _data(project: Project, config: Config, row: RoundRow, chosen: Mapping[str, int]) -> str:
     store = project.store
     counts = store.counts()
     sources = store.source_counts()
@@ -122,12 +122,20 @@ def _data(project: Project, config: Config, row: RoundRow, found: Mapping[str, A
     said += [f"- labels that came with `{_file(who)}`: {n:,}" for who, n in given.most_common() if who in files]
     if people:
         by = ", ".join(f"a{number} {n:,}" for number, n in enumerate(people, 1))
-        who = "a simulated annotator" if config.annotate.backend == "simulated" else "annotators"
-        said.append(f"- labels given by {who}, in {config.annotate.backend}: {by}")
-    strategies = dict.fromkeys(point["strategy"] for point in found["points"])
-    if strategies:
-        said.append(f"- how the texts to label were chosen: {', '.join(f'`{one}`' for one in strategies)}")
+        backend = config.annotate.backend
+        who = "a simulated annotator" if backend == "simulated" else f"annotators, in {backend}"
+        said.append(f"- labels given by {who}: {by}")
+    if chosen:
+        said.append(f"- how texts were chosen: {', '.join(f'`{name}` {n:,}' for name, n in chosen.items())}")
     return "\n".join(said)
+
+
+def _chosen(project: Project, row: RoundRow) -> dict[str, int]:
+    """strategy -> how many of the texts learnt from it chose, the most first."""
+    trained = project.store.trained_ids(row.number)
+    rounds = [one.number for one in project.store.rounds() if one.number < row.number]
+    picks = (pick for number in rounds for pick in project.store.picks(number))
+    return dict(Counter(pick.strategy for pick in picks if pick.text_id in trained).most_common())
 
 
 def _split_words(split: str) -> str:
@@ -207,6 +215,7 @@ def _limits(
     about: Mapping[str, Any],
     found: Mapping[str, Any],
     learnt: Mapping[str, int],
+    chosen: Mapping[str, int],
     is_measured: bool,
     forms: Forms,
 ) -> list[str]:
@@ -216,7 +225,7 @@ def _limits(
         "It knows texts like those of the files above, and no others: of another source, language, length or time, "
         "nothing is known of how good it is. The language of the texts was not recorded."
     ]
-    if {point["strategy"] for point in found["points"]} - {"random"}:
+    if chosen.keys() - {"random"}:
         said.append(
             "Most texts that it learnt from were chosen by a strategy, not drawn at random, so labels are not as "
             "frequent among them as among all texts, and probabilities may lean that way."

@@ -143,6 +143,7 @@ def test_the_card_tells_a_stranger_what_the_model_is_and_nothing_of_texts_people
         r"| animal | it \| breathes | ",
         "- 24 rows of `test.csv`, to measure with",
         "- labels given by annotators, in file: a1 16",
+        "- how texts were chosen: `kmeans` ",
         "Measured on 24 texts of `test.csv`",
         f"| accuracy | {accuracy['value']:.3f} | {accuracy['low']:.3f} to {accuracy['high']:.3f} | 24 |",
         "calibration error over 15 bins",

@@ -29,7 +29,7 @@ from alloop.tuning._linear import probabilities
 
 HEAD, ADAPTER = "head.safetensors", "adapter.safetensors"
 CLOSE = 1e-3  # probabilities of two ways to compute the same in fp32
-CLOSE_TO_HALF = 0.05  # the same where alloop predicts in bfloat16
+CLOSE_TO_HALF = 0.15  # where alloop predicts in bfloat16; 0.038 was the most of 1,000 texts (tests/bench/exported.py)
 
 
 @dataclass(frozen=True, eq=False)
