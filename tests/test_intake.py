@@ -233,7 +233,7 @@ def test_answers_with_a_removed_label_are_kept_and_counted(write_csv: Write) -> 
     assert "Trained on 96 labels." in done("round", "p", "--no-push").err
 
 
-@pytest.mark.parametrize("config", ["label-studio", "laptop", "multi-label", "quick", "spreadsheet"])
+@pytest.mark.parametrize("config", ["gpu", "label-studio", "laptop", "multi-label", "quick", "spreadsheet"])
 def test_init_from_each_shipped_config_works(write_csv: Write, config: str) -> None:
     source = Path(__file__).parents[1] / "configs" / f"{config}.toml"
     write_csv("pool.csv", ["text"], [(f"text {i}",) for i in range(400)])
