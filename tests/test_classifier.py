@@ -39,7 +39,9 @@ def classifier() -> TextClassifier:
     return TextClassifier("tfidf", options={"strength": 30.0})
 
 
-@pytest.mark.parametrize("form", [list, np.array, lambda x: np.array(x, object), pd.Series], ids=repr)
+@pytest.mark.parametrize(
+    "form", [list, np.array, lambda x: np.array(x, object), pd.Series], ids=["list", "array", "objects", "series"]
+)
 def test_texts_and_labels_come_in_any_of_the_usual_forms(classifier: TextClassifier, form: Callable) -> None:
     classifier.fit(form(TEXTS), form(LABELS))
     assert classifier.classes_.tolist() == ["animal", "vehicle"]

@@ -59,7 +59,7 @@ def whole(tuner: Tuner, model: Path) -> Whole | None:
         if type(tuner).tokenize is not FineTuner.tokenize:
             return None
         about, files = read_model(model, tuner.name)
-        base, learnt = load_base(tuner.base), files[ADAPTER]
+        base, learnt, trained = load_base(tuner.base), files[ADAPTER], tuner.as_trained(about)
         own = dict(base.network.named_parameters())
         if (
             tuner.mergeable and learnt.keys() <= own.keys()
@@ -67,14 +67,15 @@ def whole(tuner: Tuner, model: Path) -> Whole | None:
             network = deepcopy(base.network)
             _put(network, learnt)
         else:
-            network = tuner.as_trained(about).apply(base, learnt)
-        is_native = tuner.mergeable
+            network = trained.apply(base, learnt)
+        is_native, longest = tuner.mergeable, trained.longest(base)
     elif base_name is not None:
         about, files = read_model(model, read_about(model)["tuner"])
         if HEAD not in files or ADAPTER in files:
             return None
         base = load_base(base_name)
         network, is_native = deepcopy(base.network), True
+        longest = min(about["max_tokens"], base.max_tokens or about["max_tokens"])
     else:
         return None
     temperature = np.float32(about.get("temperature", 1.0))
@@ -85,7 +86,7 @@ def whole(tuner: Tuner, model: Path) -> Whole | None:
         bias=files[HEAD]["bias"] / temperature,
         labels=tuple(about["labels"]),
         kind=about["kind"],
-        max_tokens=min(about["max_tokens"], base.max_tokens or about["max_tokens"]),
+        max_tokens=longest,
         is_native=is_native,
     )
 

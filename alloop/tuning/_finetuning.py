@@ -52,7 +52,11 @@ class FineTuner(Schedule, ABC):
 
     def tokenize(self, base: Base, texts: Sequence[str]) -> Tokens:
         """What the network reads of each text."""
-        return base.tokenize(texts, self.max_tokens)
+        return base.tokenize(texts, self.longest(base))
+
+    def longest(self, base: Base) -> int:
+        """How many tokens of a text are read at most."""
+        return min(self.max_tokens, base.max_tokens or self.max_tokens)
 
     def learn(self, base: Base, network: Any, head: Any, job: FitJob) -> dict[str, Any]:
         """Train `network` and `head` in place; returns what was measured, train_loss and steps at least."""

@@ -52,7 +52,7 @@ def _put_before(network: Any, given: Any, named: dict[str, Any]) -> tuple[Any, d
 
     ids, mask = named["input_ids"], named["attention_mask"]
     texts = network.get_input_embeddings()(ids)  # (B, L, D)
-    prompt = network.prompt.weight.to(texts.dtype).expand(len(ids), -1, -1)  # (B, P, D)
+    prompt = network.prompt.weight.to(texts.dtype).expand(ids.shape[0], -1, -1)  # (B, P, D)
     if mask is not None:
         mask = torch.nn.functional.pad(mask, (prompt.shape[1], 0), value=1)
     return given, {"inputs_embeds": torch.cat([prompt, texts], 1), "attention_mask": mask}

@@ -105,7 +105,7 @@ def _attend(
         length = query.shape[2]
         attention_mask = torch.ones(1, 1, length, length, dtype=torch.bool, device=query.device).tril()
     keys, values = (
-        torch.cat([before.to(own.dtype).expand(len(own), -1, -1, -1), own], 2)  # (B, H, P + L, D / H)
+        torch.cat([before.to(own.dtype).expand(own.shape[0], -1, -1, -1), own], 2)  # (B, H, P + L, D / H)
         for before, own in zip(attention.prefix, (key, value), strict=True)
     )
     if attention_mask is not None:

@@ -1,11 +1,9 @@
 """Prompt tuning: only the embeddings of a few virtual tokens before the text learn the task."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from alloop.tuning import Choice, Range, Search
-from alloop.tuning._encoding import Tokens
 from alloop.tuning._finetuning import FineTuner
 from alloop.tuning._prompting import with_prompt
 
@@ -45,10 +43,9 @@ class Prompt(FineTuner):
         """A copy of the base's network with a prompt, in fp32 and alone in requiring a gradient."""
         return with_prompt(base, self.length)
 
-    def tokenize(self, base: "Base", texts: Sequence[str]) -> Tokens:
-        """As many tokens of each text as the base can read after the prompt."""
-        fits = self.max_tokens if base.max_tokens is None else min(self.max_tokens, base.max_tokens - self.length)
-        return base.tokenize(texts, fits)
+    def longest(self, base: "Base") -> int:
+        """As many tokens as the base can read after the prompt."""
+        return self.max_tokens if base.max_tokens is None else min(self.max_tokens, base.max_tokens - self.length)
 
     def _shape(self) -> dict[str, Any]:
         return {"length": self.length}

@@ -30,17 +30,16 @@ json.dump(said, sys.stdout)
 @pytest.fixture
 def exact(monkeypatch):
     """alloop trains and predicts in fp32, as what leaves does."""
-    from alloop.tuning import _encoding, _training
+    from alloop.tuning import _encoding
 
     _encoding.frozen.cache_clear()
-    for module in (_encoding, _training):
-        monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(_encoding, "has_fast_bfloat16", lambda device: False)
     yield
     _encoding.frozen.cache_clear()
 
 
 def trained(name, base, job, out, **options):
-    if name != "features":
+    if "steps" in tuners.options(name):
         options = {"steps": 20, "learning_rate": 5e-3, **options}
     out.mkdir()
     tuner = tuners.build(name, base=str(base), **options)
@@ -89,7 +88,13 @@ def test_a_pipeline_without_alloop_says_the_same_of_every_base(tiny_bases, job, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("base", "name", "kind"), [("bert", "full", "multi"), ("gpt2", "lora", "single"), ("llama", "features", "single")]
+    ("base", "name", "kind"),
+    [
+        ("bert", "full", "multi"),
+        ("gpt2", "lora", "single"),
+        ("llama", "features", "single"),
+        *((base, name, "single") for base in ("bert", "llama") for name in ("adapter", "prefix", "prompt", "p-tuning")),
+    ],
 )
 def test_onnx_runtime_says_the_same_from_the_files_alone(base, name, kind, tiny_bases, job, tmp_path, exact):
     onnxruntime, tokenizers = pytest.importorskip("onnxruntime"), pytest.importorskip("tokenizers")
@@ -109,7 +114,9 @@ def test_onnx_runtime_says_the_same_from_the_files_alone(base, name, kind, tiny_
     assert logits == pytest.approx(expected.logits, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["lora", "full", "freeze", "bitfit", "features"])
+@pytest.mark.parametrize(
+    "name", ["lora", "full", "freeze", "bitfit", "ia3", "setfit", "multitask", "label-names", "features"]
+)
 def test_the_merged_network_is_the_model(name, tiny_bases, job, tmp_path, exact):
     tuner = trained(name, tiny_bases["bert"], job(), tmp_path / "model")
     whole = exporting.whole(tuner, tmp_path / "model")
