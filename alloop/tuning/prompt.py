@@ -25,7 +25,7 @@ class Prompt(FineTuner):
     """
 
     length: int = 20
-    learning_rate: float = 2e-2
+    learning_rate: float = 1e-2
 
     name: ClassVar[str] = "prompt"
     search: ClassVar[Search] = {
