@@ -245,7 +245,7 @@ def test_a_tuner_that_does_not_say_what_to_search_is_an_error(
     ran = alloop("tune", project.root)
     assert ran.code == 1
     assert "'tfidf' does not say which of its options may be searched" in ran.err
-    assert "hint: these do: features, lora" in ran.err
+    assert "hint: these do: adapter, bitfit, cloze" in ran.err
 
 
 @pytest.mark.parametrize("name", tuners.names())

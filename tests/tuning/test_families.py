@@ -7,6 +7,7 @@ import pytest
 
 from alloop.errors import ModelError
 from alloop.tuning import tuners
+from alloop.tuning._adapting import AdaptJob, adapt
 from alloop.tuning._bases import load_base
 from alloop.tuning._encoding import embed, for_scoring, pad_batch, pool
 from tests.tuning.families import DECODERS, FAMILIES, POSITIONS
@@ -34,8 +35,8 @@ PAIRS = [
 ]
 
 
-def build(name, base: Path):
-    quick = {"steps": 4, "epochs": 1.0, "learning_rate": 1e-2} | QUICK.get(name, {})
+def build(name, base: Path, **options: object):
+    quick = {"steps": 4, "epochs": 1.0, "learning_rate": 1e-2} | QUICK.get(name, {}) | options
     return tuners.build(name, base=str(base), **{k: v for k, v in quick.items() if k in tuners.options(name)})
 
 
@@ -80,7 +81,10 @@ def test_a_tuner_fits_saves_loads_and_predicts_and_the_same_seed_gives_the_same_
 ):
     first, second = tmp_path / "1", tmp_path / "2"
     first.mkdir(), second.mkdir()
-    tuner = build(name, family_bases[family])
+    teacher = tmp_path / "teacher"  # of those that learn from another model
+    teacher.mkdir()
+    tuners.build("tfidf").fit(job(), teacher)
+    tuner = build(name, family_bases[family], teacher=str(teacher))
     if family in REFUSED.get(name, ()):
         with pytest.raises(ModelError) as caught:
             tuner.fit(job(), first)
@@ -106,6 +110,19 @@ def test_a_tuner_fits_saves_loads_and_predicts_and_the_same_seed_gives_the_same_
     }
     again = tuner.predict(second, TEXTS, ("probs",), 0)
     assert again.probs == pytest.approx(said.probs, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_base_of_each_family_adapts_to_the_texts_and_a_tuner_starts_from_there(family, family_bases, job, tmp_path):
+    adapted, model = tmp_path / "adapted", tmp_path / "model"
+    adapted.mkdir(), model.mkdir()
+    texts = [f"the {thing} is {how}" for thing in ("apple", "pear", "bus", "car") for how in ("red", "fast", "dear")]
+    found = adapt(AdaptJob(str(family_bases[family]), texts[:-2], texts[-2:], 16, epochs=1, minutes=1, seed=0), adapted)
+    assert found["perplexity"]["after"]["value"] > 1
+    tuner = build("lora", adapted)
+    tuner.fit(job(), model)
+    assert tuner.predict(model, TEXTS, ("probs",), 0).probs.shape == (len(TEXTS), 3)
 
 
 def test_the_table_of_refusals_names_tuners_and_families_that_exist():
