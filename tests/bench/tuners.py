@@ -2,7 +2,8 @@
 
     python tests/bench/tuners.py recipes --data ../shared/data --out /tmp/recipes.jsonl [--part 0/2] [--only setfit]
     python tests/bench/tuners.py table   --data ../shared/data --out /tmp/table.jsonl   [--part 0/2] [--only lora,full]
-    python tests/bench/tuners.py show    --recipes /tmp/recipes.jsonl --table /tmp/table.jsonl
+    python tests/bench/tuners.py seconds --data ../shared/data --out /tmp/s.jsonl
+    python tests/bench/tuners.py show    --recipes /tmp/recipes.jsonl --table /tmp/table.jsonl --seconds /tmp/s.jsonl
 
 `show` writes tests/bench/tuners.md, and puts the rows into docs/tuners.md and docs/tuners/.
 
@@ -10,7 +11,7 @@ A fit is one JSON line; what is there already is not run again. Labels are drawn
 training file; `recipes` judges on rows from its other end, `table` on the test file, 1,000 texts of it at most. A
 (set, labels, seed) is the same draw for every tuner. The fits of a tuner on a set run in a process of their own, whose
 peak memory is measured. Two processes with OMP_NUM_THREADS=1 (`--part 0/2` and `1/2`) are faster than one with two
-threads; for seconds, run one at a time on an idle machine.
+threads. `seconds` fits each twice on 200 labels of trec, of which the second counts: for an idle machine.
 """
 
 import argparse
@@ -170,6 +171,10 @@ def wanted(part: str) -> Iterator[dict[str, Any]]:
                     for seed in range(RECIPE_SEEDS):
                         about = {"tuner": tuner, "options": options, "set": name}
                         yield {**about, "labels": RECIPE_LABELS, "seed": seed}
+    if part == "seconds":
+        for tuner in ALL:
+            for seed in range(2):  # the first one waits for libraries and the base
+                yield {"tuner": tuner, "options": {}, "set": "trec", "labels": 200, "seed": seed}
     for names, name, labels, seeds in TABLE if part == "table" else []:
         for tuner in names:
             for seed in range(seeds):
@@ -250,16 +255,21 @@ def show(arguments: argparse.Namespace) -> str:
         metric = "F1 (micro)" if fits[0]["kind"] == "multi" else "accuracy"
         many = f"{seeds} seeds" if seeds > 1 else "1 seed"
         parts.append(f"\n## {name}, {labels} labels, {many}, {len(fits[0]['truth']):,} test texts\n")
-        parts.append(
-            f"| tuner | {metric} (95 %) | against `lora` | a fit | trained | on disk | peak memory | texts/s |"
-        )
-        parts.append("|---|---|---|---|---|---|---|---|")
+        parts.append(f"| tuner | {metric} (95 %) | against `lora` | learns | on disk | peak memory |")
+        parts.append("|---|---|---|---|---|---|")
         by_tuner = {tuner: [one for one in fits if one["tuner"] == tuner] for tuner in names}
         rows = [(interval(found), tuner, found) for tuner, found in by_tuner.items() if len(found) == seeds]
         for (mean, low, high), tuner, found in sorted(rows, key=lambda row: -row[0][0]):
             parts.append(
                 f"| `{tuner}` | {mean:.3f} ({low:.3f}–{high:.3f}) | {_beside(found, by_tuner)} | {_costs(found)} |"
             )
+    seconds = second_fits(read(arguments.seconds))
+    if "lora" in seconds:
+        parts.append("\n## Seconds, on 200 labels of trec, one after the other\n")
+        parts.append("| tuner | a fit | times `lora`'s | texts predicted a second |\n|---|---|---|---|")
+        for tuner, one in sorted(seconds.items(), key=lambda row: row[1]["fit_seconds"]):
+            ratio = one["fit_seconds"] / seconds["lora"]["fit_seconds"]
+            parts.append(f"| `{tuner}` | {one['fit_seconds']:.1f} s | {ratio:.2f} | {one['texts_per_second']:,} |")
     recipes = read(arguments.recipes)
     parts.append(
         f"\n## Grids\n\n{RECIPE_LABELS} labels, {RECIPE_SEEDS} seed, judged on rows of the training files, texts cut "
@@ -286,7 +296,11 @@ HEADER = [
 ]
 
 
-def summary(table: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def second_fits(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {one["tuner"]: one for one in lines if one["seed"] == 1}
+
+
+def summary(table: Sequence[Mapping[str, Any]], seconds: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """By tuner its row: accuracies, and what a fit on 200 labels of trec takes. The best mean comes first."""
     rows: list[tuple[float, str, str]] = []
     for tuner in ALL:
@@ -297,8 +311,10 @@ def summary(table: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         if all(found):
             means = [interval(fits) for fits in found]
             cells = [f"{mean:.3f} ({low:.2f}–{high:.2f})" for mean, low, high in means]
-            costs = " | ".join(_costs(found[1]).split(" | ")[:4])
-            rows.append((float(np.mean([one[0] for one in means])), tuner, " | ".join([*cells, costs])))
+            took = f"{seconds[tuner]['fit_seconds']:.1f} s" if tuner in seconds else "–"
+            rows.append(
+                (float(np.mean([one[0] for one in means])), tuner, " | ".join([*cells, took, _costs(found[1])]))
+            )
     return {tuner: f"| [`{tuner}`]({{}}{tuner}.md) | {cells} |" for _, tuner, cells in sorted(rows, reverse=True)}
 
 
@@ -313,7 +329,7 @@ def put(page: Path, lines: Sequence[str]) -> None:
 def write(arguments: argparse.Namespace) -> None:
     root = Path(__file__).parents[2]
     (root / "tests/bench/tuners.md").write_text(show(arguments) + "\n", encoding="utf-8")
-    rows = summary(read(arguments.table))
+    rows = summary(read(arguments.table), second_fits(read(arguments.seconds)))
     put(root / "docs/tuners.md", [*HEADER, *(row.format("tuners/") for row in rows.values())])
     for tuner, row in rows.items():
         put(root / f"docs/tuners/{tuner}.md", [*HEADER, row.format("")])
@@ -332,16 +348,13 @@ def _costs(found: list[dict[str, Any]]) -> str:
 
     trained = f"{middle('trainable_parameters'):,.0f}" if found[0]["trainable_parameters"] else "–"
     peak = max(one["peak_mb"] for one in found)
-    return (
-        f"{middle('fit_seconds'):.1f} s | {trained} | {middle('bytes') / 1e6:.2f} MB | {peak:,} MB | "
-        f"{middle('texts_per_second'):,.0f}"
-    )
+    return f"{trained} | {middle('bytes') / 1e6:.2f} MB | {peak:,} MB"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("recipes", "table", "group"):
+    for name in ("recipes", "table", "seconds", "group"):
         command = commands.add_parser(name)
         command.add_argument("--data", type=Path, required=True, help="the directory of the data sets")
         command.add_argument("--out", type=Path, required=True, help="JSON lines, one a fit")
@@ -353,6 +366,7 @@ def main() -> None:
     command = commands.add_parser("show")
     command.add_argument("--recipes", type=Path, required=True)
     command.add_argument("--table", type=Path, required=True)
+    command.add_argument("--seconds", type=Path, required=True)
     arguments = parser.parse_args()
     if arguments.command == "show":
         write(arguments)
