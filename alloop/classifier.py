@@ -17,13 +17,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from alloop.config import restore
-from alloop.errors import DataError, ModelError
+from alloop.errors import ConfigError, DataError, ModelError
 from alloop.leaving import SMALL, SPEC
 from alloop.predicting import last_model
 from alloop.project import DATABASE, Project, tuner_spec
 from alloop.records import Example, Kind
 from alloop.store import RoundRow
-from alloop.tuning import FitJob, tuners
+from alloop.tuning import FitJob, Tuner, tuners
 from alloop.tuning._directory import read_about, tuner_of
 from alloop.work import TunerSpec
 
@@ -67,9 +67,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         (N, C), whose labels are then the numbers of the columns.
         """
         texts = _as_texts(X)
+        if not texts:
+            raise DataError("no texts to learn from", "give a text for each of two labels at least")
         classes, given = _as_sets(y) if self.kind == "multi" else _as_labels(y)
         if len(texts) != len(given):
             raise DataError(f"{len(texts)} texts and {len(given)} labels", "each text needs what belongs to it")
+        if not len(classes):
+            raise DataError(f"none of the {len(texts)} texts has a label", "give labels, or ones and zeros (N, C)")
         if self.kind == "single" and len(classes) < 2:
             raise DataError(f"all {len(texts)} texts have the same label", "a classifier needs texts of two labels")
         names = tuple(map(str, classes.tolist()))
@@ -77,7 +81,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         job = FitJob(train, self.kind, names, self.seed, descriptions=dict(self.descriptions or {}))
         out = Path(tempfile.mkdtemp(prefix="alloop-"))
         try:
-            self._spec().build().fit(job, out)
+            self._learner(names).fit(job, out)
         except BaseException:
             shutil.rmtree(out)
             raise
@@ -99,6 +103,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         assert probs is not None
         probs = probs[:, self.columns_].astype(np.float64)
         return np.asarray(probs if self.kind_ == "multi" else probs / probs.sum(1, keepdims=True))
+
+    def _learner(self, names: tuple[str, ...]) -> Tuner:
+        tuner = self._spec().build()
+        if getattr(tuner, "others", ()):
+            raise ConfigError(f"the tuner {self.tuner!r} learns from other tasks in a project only", "alloop round")
+        if check := getattr(tuner, "check_task", None):
+            check(self.kind, names)
+        return tuner
 
     def _spec(self) -> TunerSpec:
         shared = {"base": self.base, "max_tokens": self.max_tokens}

@@ -11,6 +11,7 @@ from alloop.figures import table
 from alloop.files import fingerprint
 from alloop.project import CONFIG, Project, check_plugins
 from alloop.reports import metric_words, with_interval
+from alloop.steps.besides import stamp
 from alloop.work import TunerSpec
 
 TUNERS = ("tfidf", "features", "lora")
@@ -30,17 +31,18 @@ def compare(
     check_plugins(project.config, project.root / CONFIG)
     parts = split(project, folds)
     specs = [spec_of(parts.config, name) for name in dict.fromkeys(names)]
-    jobs = [(spec, fold, _key(parts, spec, fold)) for spec in specs for fold in range(folds)]
+    stamps = {spec.name: stamp(project, parts.config, spec) for spec in specs}
+    jobs = [(spec, fold, _key(parts, spec, fold, stamps[spec.name])) for spec in specs for fold in range(folds)]
     if not {key for _, _, key in jobs} <= _finished(project).keys():
         with project.lock("alloop compare"):
             _run_missing(project, parts, jobs, on_fold)
     done = _finished(project)
-    results = {spec.name: [done[_key(parts, spec, fold)] for fold in range(folds)] for spec in specs}
+    results = {spec.name: [done[key] for its, _, key in jobs if its is spec] for spec in specs}
     return _found(parts, specs, results)
 
 
-def _key(parts: Split, spec: TunerSpec, fold: int) -> str:
-    return fingerprint([parts.fingerprint, spec.name, dict(spec.options), fold])
+def _key(parts: Split, spec: TunerSpec, fold: int, stamps: Sequence[str]) -> str:
+    return fingerprint([parts.fingerprint, spec.name, dict(spec.options), fold, *stamps])
 
 
 def _run_missing(

@@ -30,6 +30,7 @@ from alloop.steps.pull import usable_votes
 from alloop.steps.train import held_back
 from alloop.store import Resolved
 from alloop.tuning import FitJob
+from alloop.tuning._folds import without
 from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
 
 Interval = dict[str, float | None]  # value, low, high
@@ -188,11 +189,12 @@ def run_fold(project: Project, split: Split, spec: TunerSpec, fold: int, also: S
     "decided" has for each row of `split.judged_in(fold)` the columns of its labels. `also` are texts predicted for the
     sake of the time it takes.
     """
-    executor, spec = project.executor(split.config), project.located(spec)
+    executor, spec = project.executor(split.config), project.learner(spec)
     rows, labelled = split.judged_in(fold), {one.text_id for one in split.resolved}
     judging = {split.resolved[row].text_id for row in rows} | (project.store.asked_ids() - labelled)
     more = besides(project, split.config, spec, labelled, judging)
     job = replace(split.fit_job(fold), **more.fields)
+    job = replace(job, others=without(job.others, [one.text for one in job.dev or ()]))
     with project.scratch("fit") as fit, project.scratch("judge") as judge:
         write_fit(fit, spec, job)
         fit_seconds = _seconds(lambda: executor.run(fit.absolute()))

@@ -19,7 +19,7 @@ from typing import Any
 from alloop import adapting, figures, modelcard
 from alloop.config import restore
 from alloop.errors import DataError, ModelError
-from alloop.files import MANIFEST, beside
+from alloop.files import beside
 from alloop.predicting import last_model
 from alloop.project import Project, tuner_spec
 from alloop.tuning import Tuner
@@ -28,8 +28,12 @@ from alloop.tuning._directory import read_about, tuner_of
 SMALL, SPEC, BASE = "alloop", "alloop.json", "base"
 ONNX = "model.onnx"
 TRIED = 30  # texts of the pool on which what leaves is compared with the model itself
-OF_A_BASE = ("*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/config.json")
-OF_A_PROJECT = (adapting.ABOUT, adapting.IDS, MANIFEST)  # which texts a base was adapted to is nobody else's business
+# What loading a base reads. Nothing else of its directory leaves, such as which texts it was adapted to.
+OF_A_BASE = (
+    *("config.json", "*.safetensors", "*.safetensors.index.json", "1_Pooling/config.json", "modules.json"),
+    *("tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json"),
+)
+OF_TRAINING = ("teacher", "others", "vectors")  # options that are places of this machine, and of no use elsewhere
 
 
 def export_model(project: Project, target: Path, *, onnx: bool = False) -> Path:
@@ -81,20 +85,20 @@ def _copy_small(model: Path, out: Path, about: dict[str, Any], base: str | None)
     if directory is not None and directory.is_dir():
         for pattern in OF_A_BASE:
             for file in directory.glob(pattern):
-                if file.name in OF_A_PROJECT:
-                    continue
                 copy = out / BASE / file.relative_to(directory)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
         about["options"]["base"] = said["base"] = BASE
-    about["options"] = {key: value for key, value in about["options"].items() if not _is_a_place(value)}
+    about["options"] = {
+        key: value for key, value in about["options"].items() if key not in OF_TRAINING and not _is_a_place(value)
+    }
     (out / "model.json").write_text(json.dumps(said, indent=1, sort_keys=True), encoding="utf-8")
     (out / SPEC).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _is_a_place(value: Any) -> bool:
     """Whether an option means nothing on another machine, such as the directory of vectors read before."""
-    return isinstance(value, str) and Path(value).is_absolute()
+    return isinstance(value, str) and Path(value).expanduser().is_absolute()
 
 
 def _write_forms(tuner: Tuner, model: Path, out: Path, texts: list[str], onnx: bool) -> modelcard.Forms:

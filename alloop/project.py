@@ -152,14 +152,19 @@ class Project:
         return self.located(tuner_spec(config))
 
     def located(self, spec: TunerSpec) -> TunerSpec:
-        """A tuner that can be built whatever the current directory is: the project's own base has its whole path,
-        and so have its teacher, which may be another project, and the files of other tasks.
+        """A tuner that can be built whatever the current directory is: the project's own base has its whole path.
 
         Fingerprints take the spec as it was, which stays the same when the project moves.
         """
+        own = self.own_base(str(spec.options.get("base", "")))
+        return spec if own is None else TunerSpec(spec.name, {**spec.options, "base": str(own)})
+
+    def learner(self, spec: TunerSpec) -> TunerSpec:
+        """A tuner that can be fitted: located, and with the whole paths of its teacher and of other tasks, which only
+        training reads. Raises ConfigError where there is no such teacher.
+        """
+        spec = self.located(spec)
         found: dict[str, Any] = {}
-        if own := self.own_base(str(spec.options.get("base", ""))):
-            found["base"] = str(own)
         if teacher := spec.options.get("teacher"):
             found["teacher"] = str(self._model(str(teacher)))
         if others := spec.options.get("others"):
@@ -169,8 +174,9 @@ class Project:
     def _model(self, name: str) -> Path:
         """A model directory, or the newest whole model of the project in that directory."""
         path = (self.root / name).absolute()
-        if (path / "model.json").exists():
-            return path
+        for place in (path, path / "alloop"):  # the latter in what `alloop export --model` wrote
+            if (place / "model.json").exists():
+                return place
         if not (path / DATABASE).exists():
             message = f"teacher = {name!r}: {path} is neither a model directory nor a project"
             raise ConfigError(message, "a relative path is relative to the project's directory")

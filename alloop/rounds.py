@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from alloop.config import restore
-from alloop.errors import ConfigError, WaitingError
+from alloop.errors import AlloopError, ConfigError, ModelError, WaitingError
 from alloop.project import CONFIG, Project, check_plugins
 from alloop.steps import STEPS
 from alloop.steps.besides import check_tuner
@@ -55,7 +55,10 @@ def run_round(
                 continue
             on_step(row.number, step.name)
             started = now()
-            done = step.do(context)
+            try:
+                done = step.do(context)
+            except (ConfigError, ModelError) as error:
+                raise _with_the_way_out(error, project, row) from error
             with project.store.transaction():
                 result = step.save(context, done)
                 if result is not None:
@@ -64,6 +67,14 @@ def run_round(
                 raise waiting_for(context) or WaitingError("annotators have not answered yet")
         summary = project.store.round(row.number).summary
     return Outcome(row.number, summary["labels"], summary["pushed"], resumed, summary.get("stopped"))
+
+
+def _with_the_way_out(error: AlloopError, project: Project, row: RoundRow) -> AlloopError:
+    """An open round keeps the options it began with, so that changing them is only half of the way."""
+    if "--abandon" in (error.hint or "") or row.config == project.config.snapshot():
+        return error
+    way = f"this round began with other settings than {CONFIG} has now; to take these: "
+    return type(error)(error.message, f"{way}alloop round {shlex.quote(str(project.root))} --abandon; labels stay")
 
 
 def abandon_round(project: Project) -> int | None:

@@ -24,6 +24,7 @@ from alloop.files import fingerprint, write_whole
 from alloop.project import CONFIG, Project, check_plugins, tuner_spec
 from alloop.reports import metric_words, with_interval
 from alloop.seeds import seed_for
+from alloop.steps.besides import stamp
 from alloop.store import now
 from alloop.tuning import Range, Search, tuners
 from alloop.work import TunerSpec
@@ -109,7 +110,8 @@ class _Search:
         options = {**tuners.options(spec.name), **spec.options}
         searched = [one for names in self.space for one in names]
         self.today = {one: options.pop(one) for one in searched}
-        self.key = fingerprint([parts.fingerprint, spec.name, options, repr(self.space)])
+        stamps = stamp(project, parts.config, spec)
+        self.key = fingerprint([parts.fingerprint, spec.name, options, repr(self.space), *stamps])
 
     def history(self) -> list[Trial]:
         """The finished trials, in order."""

@@ -41,10 +41,9 @@ def _in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """alloop trains and predicts in fp32, as what leaves does."""
-    from alloop.tuning import _encoding, _training
+    from alloop.tuning import _encoding
 
-    for module in (_encoding, _training):
-        monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(_encoding, "has_fast_bfloat16", lambda device: False)
 
 
 def trained(make_project: Make, **settings: object) -> Project:

@@ -11,7 +11,8 @@ from alloop import ingest
 from alloop.config import Config
 from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, DataError
-from alloop.project import DATABASE, Project
+from alloop.files import fingerprint
+from alloop.project import DATABASE, Project, tuner_spec
 from alloop.records import Example, Kind
 from alloop.steps.pull import usable_votes
 from alloop.tuning import OtherTask, Tuner
@@ -34,7 +35,7 @@ class Besides:
 def besides(
     project: Project, config: Config, spec: TunerSpec, labelled: Collection[str], judging: Collection[str]
 ) -> Besides:
-    """What a tuner wants, `spec` being one that `Project.located` returned.
+    """What a tuner wants, `spec` being one that `Project.learner` returned.
 
     `labelled` and `judging` are ids of texts; of the latter, and of test texts, the model is to see nothing, because
     they judge it. Texts without a label are taken in the order of their ids, which are hashes: a random sample, and
@@ -61,9 +62,18 @@ def besides(
     return found
 
 
+def stamp(project: Project, config: Config, spec: TunerSpec) -> list[str]:
+    """Stands for what a fit reads besides labels and options, a teacher and other tasks; nothing for most tuners."""
+    if not spec.options.get("teacher") and not spec.options.get("others"):
+        return []
+    more = besides(project, config, project.learner(spec), (), ())
+    tasks = [[task.name, [[one.text, one.labels] for one in task.train]] for task in more.fields.get("others", ())]
+    return [fingerprint([more.told_by, tasks])]
+
+
 def check_tuner(project: Project, config: Config) -> None:
     """Raise where the config's tuner cannot learn the config's task, before a round does any long work."""
-    spec = project.tuner(config)
+    spec = project.learner(tuner_spec(config))
     _check(spec.build(), config)
     for source in spec.options.get("others", ()):
         _task_in(source, config)

@@ -29,9 +29,10 @@ def do(context: Context) -> dict[str, Any]:
     resolved = context.project.store.resolved(context.round.number, "pool")
     if len(seen_labels(resolved)) < 2:
         return {"skipped": "fewer than two different labels so far"}
-    named, spec = tuner_spec(context.config), context.project.tuner(context.config)
+    named = tuner_spec(context.config)
+    spec = context.project.learner(named)
     labelled = {one.text_id for one in resolved}
-    judging = context.project.store.asked_how(context.round.number).keys() - labelled
+    judging = context.project.store.asked_how(context.round.number).keys() - labelled | held_back(resolved)
     more = besides(context.project, context.config, spec, labelled, judging)
     fit = dataclasses.replace(_fit_job(context, resolved), **more.fields)
     described = dataclasses.asdict(fit) | {"init": fit.init and fit.init.name}

@@ -78,7 +78,9 @@ def read_about(path: Path) -> dict[str, Any]:
 def tuner_of(model: Path, base: str | None = None) -> Tuner:
     """The tuner that predicts with a model directory; `base` is where its base is now, if not where it was."""
     about = read_about(model)
-    said = {"base": base or about.get("base"), "max_tokens": about.get("max_tokens"), **about.get("options", {})}
+    came_along = model / str(about.get("base"))  # in an export
+    base = base or (str(came_along) if came_along.is_dir() else about.get("base"))
+    said = {"base": base, "max_tokens": about.get("max_tokens"), **about.get("options", {})}
     try:
         known = tuners.options(about["tuner"])
         return tuners.build(about["tuner"], **{key: value for key, value in said.items() if key in known})

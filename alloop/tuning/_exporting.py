@@ -24,6 +24,7 @@ from alloop.records import Kind
 from alloop.tuning import Tuner
 from alloop.tuning._bases import Base, load_base, quiet
 from alloop.tuning._directory import TRAIN_AGAIN, read_about, read_model
+from alloop.tuning._encoding import best_device, uses_bfloat16
 from alloop.tuning._finetuning import FineTuner, _put
 from alloop.tuning._linear import probabilities
 
@@ -59,6 +60,8 @@ def whole(tuner: Tuner, model: Path) -> Whole | None:
         if type(tuner).tokenize is not FineTuner.tokenize:
             return None
         about, files = read_model(model, tuner.name)
+        if about["options"].get("four_bit"):
+            return None
         base, learnt, trained = load_base(tuner.base), files[ADAPTER], tuner.as_trained(about)
         own = dict(base.network.named_parameters())
         if (
@@ -197,10 +200,11 @@ def expected(whole: Whole, texts: Sequence[str]) -> np.ndarray:
     return probabilities(logits.numpy(), whole.kind)
 
 
-def check_whole(whole: Whole, tuner: Tuner, model: Path, texts: Sequence[str], close: float = CLOSE_TO_HALF) -> None:
+def check_whole(whole: Whole, tuner: Tuner, model: Path, texts: Sequence[str]) -> None:
     """Raises ModelError where the tuner itself predicts something else: what leaves has to be what was measured."""
     said = tuner.predict(model, texts, ("probs",), 0).probs
     assert said is not None
+    close = CLOSE_TO_HALF if uses_bfloat16(best_device()) else CLOSE
     _refuse_difference("the merged model", expected(whole, texts), said, close)
 
 

@@ -16,7 +16,6 @@ class Family:
     queries, keys, values: linear layers whose outputs these are; `fused` is the one that gives all three at once, where
     there is one instead.
     attention_out, feed_forward_out: the linear layers whose outputs are added to what a layer was given.
-    feed_forward_in: those before the activation.
     """
 
     layers: str
@@ -24,7 +23,6 @@ class Family:
     keys: str | None
     values: str | None
     attention_out: str
-    feed_forward_in: tuple[str, ...]
     feed_forward_out: str
     fused: str | None = None
 
@@ -41,7 +39,6 @@ def _bert_like(attention: str, query: str, key: str, value: str, attention_out: 
         f"{attention}.{key}",
         f"{attention}.{value}",
         attention_out,
-        ("intermediate.dense",),
         "output.dense",
     )
 
@@ -55,18 +52,16 @@ _DISTILBERT = Family(
     "attention.k_lin",
     "attention.v_lin",
     "attention.out_lin",
-    ("ffn.lin1",),
     "ffn.lin2",
 )
-_MODERNBERT = Family("layers", None, None, None, "attn.Wo", ("mlp.Wi",), "mlp.Wo", "attn.Wqkv")
-_GPT2 = Family("h", None, None, None, "attn.c_proj", ("mlp.c_fc",), "mlp.c_proj", "attn.c_attn")
+_MODERNBERT = Family("layers", None, None, None, "attn.Wo", "mlp.Wo", "attn.Wqkv")
+_GPT2 = Family("h", None, None, None, "attn.c_proj", "mlp.c_proj", "attn.c_attn")
 _LLAMA = Family(
     "layers",
     "self_attn.q_proj",
     "self_attn.k_proj",
     "self_attn.v_proj",
     "self_attn.o_proj",
-    ("mlp.gate_proj", "mlp.up_proj"),
     "mlp.down_proj",
 )
 

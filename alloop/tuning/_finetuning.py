@@ -19,6 +19,7 @@ from alloop.tuning._calibration import fit_temperature, out_of_fold
 from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._encoding import Tokens
+from alloop.tuning._folds import without
 from alloop.tuning._linear import class_weight_vector, linear_logits, probabilities
 from alloop.tuning._steps import looks_at_folds
 from alloop.tuning._training import DEV_EVERY, SCALE, Objective, Schedule, diverged, likelihood, train
@@ -115,7 +116,7 @@ class FineTuner(Schedule, ABC):
 
         looks = looks_at_folds(fit, job, self.choose_steps)
         best = min(looks, key=lambda look: look["dev_loss"])["step"]
-        chosen = replace(self, choose_steps=0) if best == most else exactly(steps=int(best))
+        chosen = exactly(steps=min(int(best), configured))
         measured = chosen._fit_one(job, out)
         return {**measured, "chosen_steps": measured["steps"], "looks": looks}
 
@@ -170,8 +171,8 @@ class FineTuner(Schedule, ABC):
             return 1.0
 
         def learn(rows: np.ndarray, held: np.ndarray) -> np.ndarray:
-            part = replace(job, train=[job.train[row] for row in rows], init=None)  # which knows the labels left out
             texts = [job.train[row].text for row in held]
+            part = replace(job, train=[job.train[row] for row in rows], others=without(job.others, texts), init=None)
             with TemporaryDirectory() as out:
                 replace(self, calibrate="none")._fit_one(part, Path(out))
                 return _logits(self._predict_one(base, Path(out), texts))

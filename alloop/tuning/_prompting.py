@@ -20,7 +20,7 @@ def with_prompt(base: Base, length: int) -> Any:
 
     network = copy_for_speed(base.network)
     embed = network.get_input_embeddings()
-    network.prompt = torch.nn.Embedding(length, base.width)
+    network.prompt = torch.nn.Embedding(length, embed.weight.shape[1])  # ELECTRA's words are narrower than its layers
     with torch.no_grad():
         network.prompt.weight.copy_(embed(random_words(base, length)))
     network.register_forward_pre_hook(_put_before, with_kwargs=True)

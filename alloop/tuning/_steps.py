@@ -4,15 +4,16 @@ Each fold is left out of one training, which looks at it as at held-back example
 number of steps with the lowest loss, averaged over the folds, is that of a training on all examples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from alloop.errors import ConfigError
+from alloop.records import Example
 from alloop.tuning import FitJob
-from alloop.tuning._folds import split
+from alloop.tuning._folds import split, without
 
 
 def looks_at_folds(fit: Callable[[FitJob], dict[str, Any]], job: FitJob, folds: int) -> list[dict[str, float]]:
@@ -26,9 +27,13 @@ def looks_at_folds(fit: Callable[[FitJob], dict[str, Any]], job: FitJob, folds: 
     for number in range(fold.max() + 1):
         train = [example for example, its in zip(examples, fold, strict=True) if its != number]
         dev = [example for example, its in zip(examples, fold, strict=True) if its == number]
-        for point in fit(replace(job, train=train, dev=dev)).get("curve", ()):
+        for point in fit(_part(job, train, dev)).get("curve", ()):
             if "dev_loss" in point:
                 losses.setdefault(point["step"], []).append(point["dev_loss"])
     if not losses:
         raise ConfigError("this tuner does not look at held-back examples while it trains", "set choose_steps = 0")
     return [{"step": step, "dev_loss": float(np.mean(losses[step]))} for step in sorted(losses)]
+
+
+def _part(job: FitJob, train: Sequence[Example], dev: Sequence[Example]) -> FitJob:
+    return replace(job, train=train, dev=dev, others=without(job.others, [one.text for one in dev]))

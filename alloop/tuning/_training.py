@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -158,7 +159,8 @@ def train(
             optimizer.zero_grad()
             advance(1)
             if dev and len(losses) % DEV_EVERY == 0:
-                looks[len(losses)] = said = as_main_says(_judge(forward, objective, *dev, kind))
+                with _evaluating(network):  # dropout would judge each time another model
+                    looks[len(losses)] = said = as_main_says(_judge(forward, objective, *dev, kind))
                 _refuse_divergence(said["dev_loss"], speeds[-1], len(losses), steps, schedule)
                 if not best.improves(said["dev_loss"]):
                     break
@@ -261,27 +263,42 @@ def diverged(schedule: Schedule, what: str) -> ModelError:
     )
 
 
+@contextmanager
+def _evaluating(network: Any) -> Iterator[None]:
+    """With every part in evaluation mode; as before afterwards."""
+    trained = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in trained:
+            module.training = True
+
+
 def _judge(
     forward: Callable[[Tokens], tuple[Any, Any]], objective: Objective, tokens: Tokens, y: np.ndarray, kind: Kind | None
 ) -> dict[str, float]:
-    """The mean loss of held-back examples as dev_loss; of a known kind also dev_accuracy or dev_f1_micro."""
+    """The mean loss of held-back examples as dev_loss; of a known kind also dev_accuracy or dev_f1_micro, unless
+    targets hold more than labels, as those of tuners with another objective may.
+    """
     import torch
 
     order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
     total = 0.0
-    said = np.empty(y.shape, np.float32)  # logits (N, C)
+    said: list[np.ndarray] = []  # logits (C,)
     with torch.no_grad():
         for start in range(0, len(order), 32):
             rows = order[start : start + 32]
             vectors, logits = forward([tokens[row] for row in rows])
             total += objective(vectors, logits, torch.from_numpy(y[rows]).to(logits.device)).item() * len(rows)
-            if kind is not None:  # otherwise rows of y may hold more than labels
-                said[rows] = logits.float().cpu().numpy()
-    found = {"dev_loss": total / len(tokens)}
+            said.extend(logits.float().cpu().numpy())
+    found, logits, y = {"dev_loss": total / len(tokens)}, np.array(said), y[order]
+    if logits.shape != y.shape:
+        return found
     if kind == "single":
-        found["dev_accuracy"] = float((said.argmax(1) == y.argmax(1)).mean())
-    elif kind == "multi" and (given := (said > 0).sum() + y.sum()):  # none given and none true: there is no F1
-        found["dev_f1_micro"] = float(2 * ((said > 0) * y).sum() / given)
+        found["dev_accuracy"] = float((logits.argmax(1) == y.argmax(1)).mean())
+    elif kind == "multi" and (given := (logits > 0).sum() + y.sum()):  # none given and none true: there is no F1
+        found["dev_f1_micro"] = float(2 * ((logits > 0) * y).sum() / given)
     return found
 
 

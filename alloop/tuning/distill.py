@@ -83,7 +83,7 @@ class Distill(Full):
         labels = likelihood(job.kind, y, self.class_weights, self.label_smoothing, device)
         objective = _as_the_teacher(job.kind, labels, self.temperature)
         tokens, rng = self.tokenize(base, [*train_texts, *unlabelled]), np.random.default_rng(job.seed)
-        return train(base, network, head, tokens, targets, objective, self, rng, dev)
+        return train(base, network, head, tokens, targets, objective, self, rng, dev, kind=job.kind)
 
     def _taught(self, job: FitJob, texts: list[str]) -> np.ndarray:
         """The teacher's probabilities (N, C), made softer, its columns in the order of the job's labels."""

@@ -65,6 +65,7 @@ class LabelNames:
             "kind": job.kind,
             "base": self.base,
             "base_fingerprint": base.fingerprint,
+            "base_revision": base.revision,
             "max_tokens": self.max_tokens,
             "pooling": base.pooling,
         }

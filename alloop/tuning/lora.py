@@ -260,7 +260,7 @@ def _in_four_bits(base: "Base") -> Any:
         network = AutoModel.from_pretrained(
             base.directory,
             quantization_config=config,
-            device_map={"": 0},
+            device_map={"": torch.cuda.current_device()},
             dtype=torch.bfloat16,
             use_safetensors=True,
             trust_remote_code=False,

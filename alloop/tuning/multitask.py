@@ -80,7 +80,7 @@ class Multitask(Full):
             tokens,
             _side_by_side(ys, widths),
             _of_each(objectives, widths),
-            self,
+            replace(self, head_learning_rate=self.head_rate(widths[0], job.kind)),
             rng,
             dev,
             order=lambda steps: _mixed([len(y) for y in ys], self.batch, steps, rng),

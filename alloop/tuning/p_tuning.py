@@ -42,7 +42,7 @@ class PTuning(Prompt):
         """Train in place; between first and last step the prompt is what the encoder makes of it."""
         from torch.nn.utils import parametrize
 
-        encoder = _encoder(base.width, self.hidden).to(network.prompt.weight.device)
+        encoder = _encoder(network.prompt.weight.shape[1], self.hidden).to(network.prompt.weight.device)
         parametrize.register_parametrization(network.prompt, "weight", encoder)
         measured = super().learn(base, network, head, job)
         parametrize.remove_parametrizations(network.prompt, "weight", leave_parametrized=True)

@@ -51,6 +51,8 @@ class SetFit(Full):
         super().__post_init__()
         if self.strength <= 0 or self.batch < 2:
             raise ValueError("strength must be above 0, and batch above 1: texts are compared")
+        if self.accumulate > 1:
+            raise ValueError("accumulate has no use: every two texts of a step are compared; lower batch instead")
         if self.head_learning_rate is not None or self.label_smoothing:
             raise ValueError("head_learning_rate and label_smoothing have no use: the head is logistic regression")
 
@@ -58,7 +60,7 @@ class SetFit(Full):
         """Train `network` on pairs, then find the head; train_loss and dev_loss are of pairs."""
         import torch
 
-        from alloop.tuning._encoding import embed, for_scoring
+        from alloop.tuning._encoding import computing_in, embed, for_scoring
 
         y, rng = job.targets(job.train), np.random.default_rng(job.seed)
         tokens = self.tokenize(base, [example.text for example in job.train])
@@ -76,7 +78,8 @@ class SetFit(Full):
             order=lambda steps: _couples(y, self.batch, steps, rng),
             divisible=False,
         )
-        vectors = embed(base, for_scoring(network), tokens)  # as predicting will see them
+        with computing_in("auto"):  # as predicting will see them
+            vectors = embed(base, for_scoring(network), tokens)
         linear = fit_linear(vectors, y, job.kind, self.strength, self.class_weights)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(linear["weight"] / SCALE))
