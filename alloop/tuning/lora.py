@@ -28,7 +28,7 @@ USE_FEATURES = 'choose another model.base, or set model.tuner = "features"'
 class LoRA(FineTuner):
     """Low-rank adapters in every linear layer of an encoder or decoder (Hu et al. 2021, arXiv:2106.09685).
 
-    Learns what frozen features do not know, at a tenth of a full fine-tuning's memory; the model is a few megabytes.
+    Learns what frozen features do not know, with half of a full fine-tuning's memory; the model is a few megabytes.
     The defaults are measured (tests/bench/recipe.md): all linear layers beat attention only, many small steps beat
     fewer large ones, and a head on vectors of length 1 beats one on vectors as they come. Twice the rank or the
     learning rate is sometimes better and sometimes much worse.
