@@ -175,8 +175,8 @@ def test_the_next_rounds_start_from_it_wherever_the_project_is(
     said = done("predict", "p", "-", stdin="the cat sleeps here\n").out
     done("export", "p", "--project", "p.tar.gz")
     done("export", "p", "--model", "model")
-    assert load_base("model/base").fingerprint == fingerprint
-    assert json.loads(Path("model/alloop.json").read_text())["options"]["base"] == "base"
+    assert load_base("model/alloop/base").fingerprint == fingerprint
+    assert json.loads(Path("model/alloop/alloop.json").read_text())["options"]["base"] == "base"
     (tmp_path / "far" / "away").mkdir(parents=True)
     with tarfile.open("p.tar.gz") as archive:
         archive.extractall("far/away", filter="data")
