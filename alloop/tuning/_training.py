@@ -80,7 +80,7 @@ class Schedule:
         """The peak learning rate of the head.
 
         Where one of many labels applies, each is met in few of the steps, and a step moves what the head says of it by
-        about the rate at most: with 77 labels, 120 steps at 0.001 leave the head half trained (tests/bench/tuners.md).
+        about the rate at most: with 77 labels, 120 steps at 0.001 leave the head half trained (docs/tuners.md).
         """
         if self.head_learning_rate is not None:
             return self.head_learning_rate

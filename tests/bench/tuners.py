@@ -2,6 +2,7 @@
 
     python tests/bench/tuners.py recipes --data ../shared/data --out /tmp/recipes.jsonl [--part 0/2] [--only setfit]
     python tests/bench/tuners.py table   --data ../shared/data --out /tmp/table.jsonl   [--part 0/2] [--only lora,full]
+    python tests/bench/tuners.py heads   --data ../shared/data --out /tmp/heads.jsonl
     python tests/bench/tuners.py seconds --data ../shared/data --out /tmp/s.jsonl
     python tests/bench/tuners.py show    --recipes /tmp/recipes.jsonl --table /tmp/table.jsonl --seconds /tmp/s.jsonl
 
@@ -171,6 +172,11 @@ def wanted(part: str) -> Iterator[dict[str, Any]]:
                     for seed in range(RECIPE_SEEDS):
                         about = {"tuner": tuner, "options": options, "set": name}
                         yield {**about, "labels": RECIPE_LABELS, "seed": seed}
+    if part == "heads":  # as the table, with the head as slow as where labels are few
+        for tuner in ("lora", "full", "freeze"):
+            for seed in range(3):
+                slow = {"head_learning_rate": 1e-3}
+                yield {"tuner": tuner, "options": slow, "set": "banking77", "labels": 200, "seed": seed}
     if part == "seconds":
         for tuner in ALL:
             for seed in range(2):  # the first one waits for libraries and the base
@@ -361,7 +367,7 @@ def _costs(found: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("recipes", "table", "seconds", "group"):
+    for name in ("recipes", "table", "heads", "seconds", "group"):
         command = commands.add_parser(name)
         command.add_argument("--data", type=Path, required=True, help="the directory of the data sets")
         command.add_argument("--out", type=Path, required=True, help="JSON lines, one a fit")
