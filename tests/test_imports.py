@@ -14,7 +14,7 @@ PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
     {"errors", "records", "seeds", "files", "hints", "progress", "modeling_alloop"},
-    {"registry", "config", "metrics", "efficiency", "ingest", "exporting", "studio"},
+    {"registry", "config", "metrics", "efficiency", "ingest", "exporting", "similar", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
@@ -28,6 +28,7 @@ LAYERS = (
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
 LATE = {"torch", "transformers", "peft", "accelerate", "nlpaug", "modAL", "sklearn", "scipy", "datasets", "matplotlib"}
+LATE |= {"cleanlab", "crowdkit", "krippendorff", "py3langid", "nltk", "pandas", "httpx"}
 LATE |= {"starlette", "uvicorn", "label_studio_sdk", "optuna", "plotly"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"classifier", "modeling_alloop"}  # made of classes of heavy libraries, so they wait as a whole

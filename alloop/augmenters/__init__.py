@@ -1,10 +1,13 @@
 """Augmenters: variants of a labelled text that inherit its labels."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from alloop.records import Kind
 from alloop.registry import Registry
 
 
@@ -13,6 +16,31 @@ class Augmenter(Protocol):
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
         """At most n different variants of each text, never the text itself; fewer where none can be found."""
+        ...
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What some augmenters have to know besides the text.
+
+    labels: text -> its labels, of every labelled text that may be learnt from. descriptions: label -> what it means,
+    where that is known. pool: reads the texts without a label, test texts left out. directory: where an augmenter may
+    keep what is dear, which stays.
+    """
+
+    kind: Kind
+    labels: Mapping[str, tuple[str, ...]]
+    pool: Callable[[], Sequence[str]]
+    directory: Path
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An augmenter that has to know more than texts: it is asked once, before it is called."""
+
+    def prepared(self, around: Surroundings) -> Augmenter:
+        """The same, knowing that."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alloop.augmenters import augmenters
+from alloop.augmenters import Prepares, Surroundings, augmenters
 from alloop.config import Config
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
@@ -37,6 +37,8 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     """
     options = context.config.options_of(name)
     augmenter = augmenters.build(name, **options)
+    if isinstance(augmenter, Prepares):
+        augmenter = augmenter.prepared(_surroundings(name, context, resolved))
     stored = json.dumps(options, sort_keys=True)
     have = context.project.store.variant_counts(name, stored)
     wanted = variants_wanted(context.config, resolved)
@@ -52,6 +54,23 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
             rows += [(one, text.id, variant, name, stored, seed, None) for one, (variant, seed) in variants.items()]
             advance(1)
     return rows
+
+
+def _surroundings(name: str, context: Context, resolved: Sequence[Resolved]) -> Surroundings:
+    store, task = context.project.store, context.config.task
+    texts = store.texts([one.text_id for one in resolved])
+
+    def pool() -> list[str]:
+        labelled = {one.text_id for one in resolved}
+        return [text.text for text in store.texts([one for one in store.pool_ids() if one not in labelled])]
+
+    return Surroundings(
+        kind=task.kind,
+        labels={text.text: one.labels for text, one in zip(texts, resolved, strict=True)},
+        pool=pool,
+        directory=context.project.root / "cache" / name,
+        descriptions={label.name: label.description for label in task.labels if label.description},
+    )
 
 
 def variants_wanted(config: Config, resolved: Sequence[Resolved]) -> dict[str, int]:

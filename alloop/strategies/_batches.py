@@ -12,13 +12,10 @@ import numpy as np
 
 from alloop.config import BatchMode, Round
 from alloop.errors import ConfigError
+from alloop.similar import Seen
 from alloop.strategies import Picks, Pool, Strategy
-from alloop.strategies._geometry import parts
 from alloop.strategies._uncertainty import checked_probs
 
-ALIKE = 0.8  # of the shingles of two texts are shared: near-duplicates from here on
-SHINGLE = 5  # characters
-LONGEST = 10_000  # characters of a text that are compared
 TIMES = (1, 4, 16)  # as many picks as wanted are asked for, until enough are unlike each other
 
 Ask = Callable[[Pool, int], Picks]
@@ -46,7 +43,7 @@ def make_batch(
     def ask(part: Pool, k: int) -> Picks:
         return _drawn(strategy, part, k, rng, mode, beta)
 
-    seen = None if unlike is None else _Seen(unlike)
+    seen = None if unlike is None else Seen(unlike)
     picks = _balanced(ask, pool, n, seen, rng) if balance else _unlike_each_other(ask, pool, n, seen)
     if balance and len(picks.index) < n:  # the texts of some label are all like others
         picks = _filled(picks, lambda part, k: _unlike_each_other(ask, part, k, seen), pool, n)
@@ -110,7 +107,7 @@ def _filled(picks: Picks, ask: Ask, pool: Pool, n: int) -> Picks:
     return replace(picks, index=np.append(picks.index, rest[more.index]), score=np.append(picks.score, more.score))
 
 
-def _balanced(ask: Ask, pool: Pool, n: int, seen: "_Seen | None", rng: np.random.Generator) -> Picks:
+def _balanced(ask: Ask, pool: Pool, n: int, seen: Seen | None, rng: np.random.Generator) -> Picks:
     """As many picks of each label as make the labels even: always one of the label with the fewest labels and picks.
 
     A text's label is the likeliest by the model, also where it may have several: a rare label is seldom likelier than
@@ -153,7 +150,7 @@ def _turns(have: np.ndarray, label: np.ndarray, n: int, rng: np.random.Generator
     return turns
 
 
-def _unlike_each_other(ask: Ask, pool: Pool, n: int, seen: "_Seen | None") -> Picks:
+def _unlike_each_other(ask: Ask, pool: Pool, n: int, seen: Seen | None) -> Picks:
     """The strategy's n picks, where one is like a text seen before its next instead; maybe fewer.
 
     It is asked again, for four and for sixteen times as many, only where some are: a batch without near-duplicates is
@@ -177,59 +174,3 @@ def _unlike_each_other(ask: Ask, pool: Pool, n: int, seen: "_Seen | None") -> Pi
             kept |= dict(pick for pick, keep in zip(fresh, is_kept, strict=True) if keep)
             looked_at |= {row for row, _ in fresh}
     return Picks(np.array([*kept], np.int64), np.array([*kept.values()], np.float64), note)
-
-
-class _Seen:
-    """Texts that others are compared with.
-
-    Two are alike by the shingles that they share, runs of five characters whatever the case and the spaces: their
-    resemblance (Broder 1997), from 0.8 on as in Lee et al. 2022. Not by embeddings: a model that learns to tell labels
-    makes all texts of a label alike, and most strategies have none predicted. The same two texts are alike with any
-    tuner and strategy, and a person can see that they are.
-    """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._shingles = _shingled(texts)
-
-    def add(self, texts: Sequence[str], most: int) -> list[bool]:
-        """Which of these are like none of the texts seen, nor like one before them: `most` of them, seen from now."""
-        from scipy.sparse import vstack
-
-        if not texts:
-            return []
-        fresh = _shingled(texts)
-        is_new = ~_are_alike(fresh, self._shingles)
-        kept: list[int] = []
-        for row in np.flatnonzero(is_new):
-            if len(kept) < most and not _are_alike(fresh[row], fresh[kept])[0]:
-                kept.append(int(row))
-        self._shingles = vstack([self._shingles, fresh[kept]], format="csr")
-        return [row in kept for row in range(len(texts))]
-
-
-def _shingled(texts: Sequence[str]) -> Any:
-    """(N, 2^20) sparse: one where a text has a shingle, by its hash."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    vectorizer = HashingVectorizer(
-        analyzer=_shingles, binary=True, norm=None, alternate_sign=False, n_features=2**20, dtype=np.float32
-    )
-    return vectorizer.transform([*texts, ""])[:-1]  # of no texts at all it makes nothing
-
-
-def _shingles(text: str) -> list[str]:
-    plain = " ".join(text[:LONGEST].casefold().split())
-    return [plain[at : at + SHINGLE] for at in range(max(1, len(plain) - SHINGLE + 1))]
-
-
-def _are_alike(some: Any, others: Any) -> np.ndarray:
-    """Whether each of some texts (N, F) is like any of the others (M, F): (N,)."""
-    found = np.zeros(some.shape[0], bool)
-    if not others.shape[0]:
-        return found
-    size = np.asarray(others.sum(1)).ravel()  # (M,)
-    for part in parts(some.shape[0], others.shape[0]):
-        shared = (some[part] @ others.T).toarray()  # (B, M)
-        either = np.asarray(some[part].sum(1)) + size - shared
-        found[part] = (shared >= ALIKE * either).any(1)
-    return found

@@ -25,7 +25,7 @@ class Known:
 
 def write_vectors(directory: Path, base: str, max_tokens: int, texts: Sequence[str], vectors: np.ndarray) -> None:
     np.save(directory / "vectors.npy", vectors)
-    about = {"base": base, "max_tokens": max_tokens, "texts": [_key(text) for text in texts]}
+    about = {"base": base, "max_tokens": max_tokens, "texts": [key_of(text) for text in texts]}
     (directory / "vectors.json").write_text(json.dumps(about))
 
 
@@ -36,7 +36,7 @@ def look_up(
     known = _load(directory)
     if known is None or (known.base, known.max_tokens) != (base, max_tokens):
         return read(texts)
-    rows = np.array([known.rows.get(_key(text), -1) for text in texts], np.int64)  # (N,)
+    rows = np.array([known.rows.get(key_of(text), -1) for text in texts], np.int64)  # (N,)
     found = np.asarray(known.vectors[rows])  # of a missing text, the last one's, for a moment
     missing = np.flatnonzero(rows < 0)
     if len(missing):
@@ -54,5 +54,6 @@ def _load(directory: Path) -> Known | None:
     return Known(about["base"], about["max_tokens"], {key: row for row, key in enumerate(about["texts"])}, vectors)
 
 
-def _key(text: str) -> str:
+def key_of(text: str) -> str:
+    """What a text's vector is found by."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -1,0 +1,71 @@
+"""Which texts are nearly equal: by the shingles that they share, runs of five characters whatever case and spaces.
+
+Two are alike by their resemblance (Broder 1997), from 0.8 on as in Lee et al. 2022. Not by embeddings: a model that
+learns to tell labels makes all texts of a label alike, and often none are at hand. The same two texts are alike with
+any tuner and strategy, and a person can see that they are.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+ALIKE = 0.8  # of the shingles of two texts are shared: near-duplicates from here on
+SHINGLE = 5  # characters
+LONGEST = 10_000  # characters of a text that are compared
+CELLS = 10_000_000  # of a table of what texts share, at a time
+
+
+class Seen:
+    """Texts that others are compared with."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._shingles = shingled(texts)
+
+    def add(self, texts: Sequence[str], most: int) -> list[bool]:
+        """Which of these are like none of the texts seen, nor like one before them: `most` of them, seen from now."""
+        from scipy.sparse import vstack
+
+        if not texts:
+            return []
+        fresh = shingled(texts)
+        is_new = nearest(fresh, self._shingles)[0] < ALIKE
+        kept: list[int] = []
+        for row in np.flatnonzero(is_new):
+            if len(kept) < most and nearest(fresh[row], fresh[kept])[0][0] < ALIKE:
+                kept.append(int(row))
+        self._shingles = vstack([self._shingles, fresh[kept]], format="csr")
+        return [row in kept for row in range(len(texts))]
+
+
+def shingled(texts: Sequence[str]) -> Any:
+    """(N, 2^20) sparse: one where a text has a shingle, by its hash."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    vectorizer = HashingVectorizer(
+        analyzer=_shingles, binary=True, norm=None, alternate_sign=False, n_features=2**20, dtype=np.float32
+    )
+    return vectorizer.transform([*texts, ""])[:-1]  # of no texts at all it makes nothing
+
+
+def _shingles(text: str) -> list[str]:
+    plain = " ".join(text[:LONGEST].casefold().split())
+    return [plain[at : at + SHINGLE] for at in range(max(1, len(plain) - SHINGLE + 1))]
+
+
+def nearest(some: Any, others: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Of each of some shingled texts (N, F): its resemblance (N,) to the likest of others (M, F), and that one's row.
+
+    A resemblance is between 0 and 1; without others it is 0 and the row -1.
+    """
+    most, row = np.zeros(some.shape[0], np.float32), np.full(some.shape[0], -1, np.int64)
+    if not others.shape[0]:
+        return most, row
+    size = np.asarray(others.sum(1)).ravel()  # (M,)
+    for start in range(0, some.shape[0], step := max(1, CELLS // others.shape[0])):
+        part = slice(start, min(start + step, some.shape[0]))
+        shared = (some[part] @ others.T).toarray()  # (B, M)
+        resemblance = shared / (np.asarray(some[part].sum(1)) + size - shared)
+        row[part] = resemblance.argmax(1)
+        most[part] = resemblance[np.arange(len(resemblance)), row[part]]
+    return most, row

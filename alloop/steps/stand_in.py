@@ -1,0 +1,92 @@
+"""A stand-in for the model, to judge labels, variants and annotators by: logistic regression on frozen vectors.
+
+It is the tuner `features` whatever the project trains: a fold costs milliseconds once the texts' vectors are there, and
+no label has shaped them, so that many models can be had of texts that each of them has not learnt from. Vectors stay in
+the project's `cache`: each text is read once in a project's life.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alloop.config import Config
+from alloop.files import fingerprint, is_whole, publish
+from alloop.project import Project
+from alloop.tuning import tuners
+from alloop.tuning._calibration import fit_temperature
+from alloop.tuning._linear import fit_linear, linear_logits, probabilities
+from alloop.tuning._vectors import key_of, write_vectors
+from alloop.work import TunerSpec, load_predictions, write_predict
+
+
+def vectors(project: Project, config: Config, texts: Sequence[str]) -> np.ndarray:
+    """Vectors (N, D) float32 of length 1 of texts, by the bare base that the config names.
+
+    Those that were not read before are read by the config's executor and kept; in a simulation they are where the
+    tuner's option `vectors` says.
+    """
+    given = {key: value for key, value in config.options_of("features").items() if key in ("max_tokens", "vectors")}
+    options: dict[str, Any] = {"base": config.model.base, "max_tokens": config.model.max_tokens} | given
+    spec = project.located(TunerSpec("features", options))
+    if given.get("vectors"):
+        return _read(project, config, spec, texts)
+    root = project.root / "cache" / "vectors" / fingerprint(options)
+    known = _known(root)
+    missing = {key_of(text): text for text in texts if key_of(text) not in known}
+    if missing:
+        new = list(missing.values())
+
+        def fill(out: Path) -> None:
+            write_vectors(out, options["base"], options["max_tokens"], new, _read(project, config, spec, new))
+
+        publish(root / fingerprint(sorted(missing)), fill)
+        known = _known(root)
+    return np.stack([known[key_of(text)] for text in texts]) if texts else np.zeros((0, 0), np.float32)
+
+
+def _read(project: Project, config: Config, spec: TunerSpec, texts: Sequence[str]) -> np.ndarray:
+    if not texts:
+        return np.zeros((0, 0), np.float32)
+    with project.scratch("vectors") as out:
+        project.run_job(config, lambda job: write_predict(job, spec, None, texts, ("embeddings",), 0), out)
+        return np.array(load_predictions(out).embeddings)
+
+
+def _known(root: Path) -> dict[str, np.ndarray]:
+    """Hash -> vector (D,) of every text that was read before."""
+    found: dict[str, np.ndarray] = {}
+    for directory in sorted(root.glob("[!.]*")):
+        if is_whole(directory):
+            keys = json.loads((directory / "vectors.json").read_text())["texts"]
+            found |= zip(keys, np.load(directory / "vectors.npy", mmap_mode="r"), strict=True)
+    return found
+
+
+def out_of_fold(config: Config, x: np.ndarray, y: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Probabilities (N, C) of texts with vectors x (N, D) and labels y (N, C), each by a model of the other folds.
+
+    The folds hold as many of each answer as they can. Where the answers are fewer than two, or the texts than the
+    folds, nothing can be learnt: every label is then as likely as its share. The probabilities are calibrated, by one
+    temperature, on the same labels.
+    """
+    kind = config.task.kind
+    answers, group = np.unique(y, axis=0, return_inverse=True)
+    if len(answers) < 2 or len(y) < folds:
+        return np.broadcast_to((y.mean(0) if len(y) else y.sum(0)).astype(np.float32), y.shape).copy()
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.random(len(y)), group.ravel()))
+    fold = np.empty(len(y), np.int64)
+    fold[order] = np.arange(len(y)) % folds
+    logits = np.zeros(y.shape, np.float32)
+    for one in range(folds):
+        logits[fold == one] = linear_logits(x[fold == one], fitted(config, x[fold != one], y[fold != one]))
+    return probabilities(logits / fit_temperature(logits, y, kind), kind)
+
+
+def fitted(config: Config, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """The linear model of vectors x (N, D) and labels y (N, C), with the options of `features` where they are given."""
+    options = tuners.options("features") | config.options_of("features")
+    return fit_linear(x, y, config.task.kind, options["strength"], options["class_weights"])
