@@ -649,28 +649,30 @@ class Store:
         return str(int(last[0]) + 1)
 
     def answers(self) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
-        """text id -> (annotator, labels) of every label that stands, in the order they came; removed texts left out.
+        """text id -> (annotator, labels) of every label that counts, in the order they came; removed texts left out.
 
-        A text that was asked again counts with the answers to the last question that has any, and an annotator who
-        answered a question twice with the later answer. Labels that came with a file are older than any question, and
-        each row of a file is a vote.
+        The last question that has any answer replaces the ones before it, but a second opinion (purpose "relabel") is
+        added to what it doubts, and a "repeat" counts for nothing: it only tells how far people agree with themselves.
+        An annotator counts once per text, with the later answer. Labels that came with a file are older than any
+        question, and each row of a file is a vote.
         """
-        votes: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = defaultdict(dict)
-        question: dict[str, int] = {}
         rows = self._sql(
-            f"SELECT a.text_id, a.annotator, a.labels, a.task_key, a.remote_id FROM ({_LATEST}) a"
-            " JOIN texts t ON t.id = a.text_id WHERE a.state = 'labelled' AND t.removed_at IS NULL ORDER BY a.seq"
-        )
-        for text_id, annotator, labels, task_key, remote_id in rows:
-            ask = 0 if task_key is None else int(task_key.rpartition(":")[2])
-            if ask < question.setdefault(text_id, ask):
-                continue
-            if ask > question[text_id]:
-                question[text_id] = ask
-                votes[text_id].clear()
-            who = annotator if ask else remote_id
-            votes[text_id].pop(who, None)  # the later answer also stands later
-            votes[text_id][who] = (annotator, tuple(json.loads(labels)))
+            f"SELECT a.text_id, a.annotator, a.labels, a.task_key, a.remote_id, k.purpose FROM ({_LATEST}) a"
+            " JOIN texts t ON t.id = a.text_id LEFT JOIN tasks k ON k.key = a.task_key"
+            " WHERE a.state = 'labelled' AND t.removed_at IS NULL AND coalesce(k.purpose, '') <> 'repeat'"
+            " ORDER BY a.seq"
+        ).fetchall()
+        asks = [0 if task_key is None else int(task_key.rpartition(":")[2]) for _, _, _, task_key, _, _ in rows]
+        asked: dict[str, int] = defaultdict(int)  # the question that replaces the ones before it
+        for (text_id, _, _, _, _, purpose), ask in zip(rows, asks, strict=True):
+            if purpose != "relabel":
+                asked[text_id] = max(asked[text_id], ask)
+        votes: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = defaultdict(dict)
+        for (text_id, annotator, labels, _, remote_id, _), ask in zip(rows, asks, strict=True):
+            if ask >= asked[text_id]:
+                who = annotator if ask else remote_id
+                votes[text_id].pop(who, None)  # the later answer also stands later
+                votes[text_id][who] = (annotator, tuple(json.loads(labels)))
         return {text_id: list(given.values()) for text_id, given in votes.items()}
 
     def cursor(self, annotate: str) -> str:
