@@ -76,10 +76,13 @@ CURSORS = "CREATE TABLE cursors (annotate TEXT PRIMARY KEY, upto TEXT NOT NULL, 
 
 PREDICTED = "ALTER TABLE tasks ADD COLUMN predicted TEXT"
 
+TIED = "ALTER TABLE resolved ADD COLUMN tied INTEGER NOT NULL DEFAULT 0"
+
 MIGRATIONS: dict[str, str] = {  # name -> SQL, in order; only ever added to
     "m001_first_tables": FIRST_TABLES,
     "m002_cursors": CURSORS,
     "m003_predicted": PREDICTED,
+    "m004_tied": TIED,
 }
 
 
@@ -107,12 +110,16 @@ class StoredText:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The one label set of a text that a round trains on, and how sure the annotators were of it."""
+    """The one label set of a text that a round trains on, and how sure the annotators were of it.
+
+    It is `tied` where their votes are evenly split: people should say more, whatever a rule made of it.
+    """
 
     text_id: str
     labels: tuple[str, ...]
     confidence: float
     votes: int
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -753,8 +760,8 @@ class Store:
 
     def add_resolved(self, number: int, rows: Iterable[Resolved]) -> None:
         self._connection.executemany(
-            "INSERT INTO resolved VALUES (?, ?, ?, ?, ?)",
-            ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes) for r in rows),
+            "INSERT INTO resolved VALUES (?, ?, ?, ?, ?, ?)",
+            ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes, int(r.tied)) for r in rows),
         )
 
     def trained_ids(self, number: int) -> set[str]:
@@ -763,12 +770,13 @@ class Store:
 
     def resolved(self, number: int, split: str) -> list[Resolved]:
         """What a round trains on ("pool") or is tested with ("test"), in id order."""
+        tied = "r.tied" if "m004_tied" in self._applied() else "0"  # commands that only read do not migrate
         rows = self._sql(
-            "SELECT r.text_id, r.labels, r.confidence, r.votes FROM resolved r JOIN texts t ON t.id = r.text_id"
-            " WHERE r.round = ? AND t.split = ? AND t.removed_at IS NULL ORDER BY r.text_id",
+            f"SELECT r.text_id, r.labels, r.confidence, r.votes, {tied} FROM resolved r JOIN texts t"
+            " ON t.id = r.text_id WHERE r.round = ? AND t.split = ? AND t.removed_at IS NULL ORDER BY r.text_id",
             (number, split),
         )
-        return [Resolved(text_id, tuple(json.loads(labels)), sure, votes) for text_id, labels, sure, votes in rows]
+        return [Resolved(one, tuple(json.loads(said)), sure, n, bool(even)) for one, said, sure, n, even in rows]
 
     def add_variants(self, number: int, rows: Iterable[Variant]) -> None:
         self._connection.executemany(
@@ -816,6 +824,14 @@ class Store:
             PickRow(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5]))
             for row in rows
         ]
+
+    def first_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
+        """text id -> what the model said of it when a round first picked it: it had not learnt from its label."""
+        rows = self._sql(
+            "SELECT text_id, predicted FROM picks WHERE round < ? AND predicted IS NOT NULL ORDER BY round DESC",
+            (before_round,),
+        )
+        return {text_id: json.loads(predicted) for text_id, predicted in rows}
 
     def asked_how(self, before_round: int) -> dict[str, tuple[int, bool]]:
         """text id -> the last round before this one that picked it, and whether it was drawn uniformly."""
