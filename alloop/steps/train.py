@@ -8,7 +8,7 @@ from typing import Any
 
 from alloop.config import Config, restore
 from alloop.files import publish
-from alloop.project import tuner_spec
+from alloop.project import mixup_of, tuner_spec
 from alloop.records import Example
 from alloop.steps.augment import variants_wanted
 from alloop.steps.besides import besides
@@ -74,6 +74,7 @@ def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
         seed=context.seed("train"),
         init=_previous_model(context) if config.model.warm_start else None,
         members=_members(config),
+        mixup=mixup_of(config),
     )
 
 
