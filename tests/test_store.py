@@ -178,7 +178,7 @@ def test_an_older_database_is_backed_up_before_it_is_migrated(store: Store, monk
     assert store.needs_migration
     store.migrate()
     assert not store.needs_migration
-    assert (store.path.parent / "alloop.db.before-004").exists()
+    assert (store.path.parent / "alloop.db.before-005").exists()
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
