@@ -237,9 +237,9 @@ def show(arguments: argparse.Namespace) -> None:
             if arm in arms:
                 print(row(name, noise, arm, arms))
     print(
-        "\nThe last round's answers decided by other rules: labels right, accuracy of what they teach, and that minus the"
+        "\nThe last round's answers decided by other rules: labels right, accuracy of what they teach, and that minus"
     )
-    print("accuracy of `all new` with one vote each. `the truth`: the same texts without any error.\n")
+    print("the accuracy of `all new` with one vote each. `the truth`: the same texts without any error.\n")
     print("| set | annotators err | arm | rule | labels right | accuracy | − all new |")
     print("|---|---|---|---|---|---|---|")
     for (name, noise), arms in groups.items():
