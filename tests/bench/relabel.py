@@ -214,7 +214,7 @@ def run(arguments: argparse.Namespace) -> None:
     there = {(one["set"], one["noise"], one["arm"], one["seed"]) for one in loops.done(out)}
     cells = [(name, noise, arm, seed) for name, noise, arm, seeds in PARTS[arguments.part] for seed in seeds]
     for cell in sorted(cells, key=lambda one: (one[3], one[0])):  # seed by seed: cut off, it says something of all
-        if cell not in there:
+        if cell not in there and (not arguments.arm or cell[2] in arguments.arm):
             loops.append(out, one_run(arguments.data, arguments.work, *cell))
             print(*cell, flush=True)
 
@@ -308,6 +308,7 @@ if __name__ == "__main__":
     does.add_argument("--data", type=Path, required=True)
     does.add_argument("--work", type=Path, required=True)
     does.add_argument("--part", choices=PARTS, required=True)
+    does.add_argument("--arm", choices=ARMS, action="append")
     does.set_defaults(work_on=run)
     shows = commands.add_parser("show")
     shows.add_argument("--work", type=Path, required=True)
