@@ -19,7 +19,7 @@ LAYERS = (
     {"work"},
     {"executors"},
     {"advice", "anchoring", "checks", "pace", "project", "shelf"},
-    {"steps"},
+    {"repeats", "steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
     {"leaving", "outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},
