@@ -14,11 +14,11 @@ PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
     {"errors", "records", "seeds", "files", "hints", "progress", "modeling_alloop"},
-    {"registry", "config", "metrics", "efficiency", "ingest", "exporting", "similar", "studio"},
+    {"registry", "config", "metrics", "efficiency", "ingest", "exporting", "languages", "similar", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
-    {"advice", "anchoring", "checks", "pace", "project", "shelf"},
+    {"advice", "anchoring", "augmentation", "checks", "pace", "project", "shelf"},
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
