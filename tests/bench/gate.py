@@ -12,7 +12,7 @@ them. Then models learn the same labels with the variants of all augmenters (alw
 the gate turned on, and are judged on the test texts. `alone` is what each augmenter by itself does to the test metric:
 whether the gate was right. Two more augmenters are planted that break labels: every variant of `other` is a text of
 another label, of `half` every second one, the rest slips of the keyboard; the gate judges them unfiltered, which is
-harder, and it is counted how many the filters let pass. Every accepted variant is compared once more with all test texts
+harder, and it is counted how many the filters let pass. Every accepted variant is compared again with all test texts
 ("near_test"), and with all texts of the pool but its parent ("near_pool"): both have to be zero.
 
 `--tuner-gate` also says what the gate decides by the tuner's own cross-validation, which takes as long as 25 fits.
