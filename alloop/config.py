@@ -130,6 +130,7 @@ class Annotate(Section):
     project: int | None = Field(None, ge=1)
     suggest: Literal["none", "all"] | float = "none"
     annotators_per_text: int = Field(1, ge=1)
+    consensus: str = "majority"
 
     @field_validator("suggest", mode="before")
     @classmethod

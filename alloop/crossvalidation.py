@@ -16,7 +16,6 @@ import numpy as np
 
 from alloop import metrics
 from alloop.config import Config, restore
-from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, DataError
 from alloop.files import fingerprint
 from alloop.metrics import Metric
@@ -26,7 +25,7 @@ from alloop.reports import command
 from alloop.seeds import rng_for, seed_for
 from alloop.steps.besides import besides
 from alloop.steps.context import read_json
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed
 from alloop.steps.train import held_back
 from alloop.store import Resolved
 from alloop.tuning import FitJob
@@ -143,11 +142,9 @@ def _labels(project: Project, config: Config) -> list[Resolved]:
                 )
             found = store.resolved(row.number, "pool")
             today = [(one, tuple(task.rename.get(label, label) for label in one.labels)) for one in found]
-            return [Resolved(a.text_id, b, a.confidence, a.votes) for a, b in today if set(b) <= set(task.names)]
-    votes, _ = usable_votes(store.answers(), task.names, task.rename)
+            return [replace(one, labels=labels) for one, labels in today if set(labels) <= set(task.names)]
     test = set(store.test_ids())
-    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
-    return [Resolved(one, *decided[one], votes=len(votes[one])) for one in sorted(decided.keys() - test)]
+    return [one for one in agreed(project, config)[0] if one.text_id not in test]
 
 
 def _groups(resolved: Sequence[Resolved]) -> dict[str, list[str]]:

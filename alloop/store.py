@@ -76,10 +76,13 @@ CURSORS = "CREATE TABLE cursors (annotate TEXT PRIMARY KEY, upto TEXT NOT NULL, 
 
 PREDICTED = "ALTER TABLE tasks ADD COLUMN predicted TEXT"
 
+TIED = "ALTER TABLE resolved ADD COLUMN tied INTEGER NOT NULL DEFAULT 0"
+
 MIGRATIONS: dict[str, str] = {  # name -> SQL, in order; only ever added to
     "m001_first_tables": FIRST_TABLES,
     "m002_cursors": CURSORS,
     "m003_predicted": PREDICTED,
+    "m004_tied": TIED,
 }
 
 
@@ -107,12 +110,16 @@ class StoredText:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The one label set of a text that a round trains on, and how sure the annotators were of it."""
+    """The one label set of a text that a round trains on, and how sure the annotators were of it.
+
+    It is `tied` where their votes are evenly split: people should say more, whatever a rule made of it.
+    """
 
     text_id: str
     labels: tuple[str, ...]
     confidence: float
     votes: int
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -649,28 +656,30 @@ class Store:
         return str(int(last[0]) + 1)
 
     def answers(self) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
-        """text id -> (annotator, labels) of every label that stands, in the order they came; removed texts left out.
+        """text id -> (annotator, labels) of every label that counts, in the order they came; removed texts left out.
 
-        A text that was asked again counts with the answers to the last question that has any, and an annotator who
-        answered a question twice with the later answer. Labels that came with a file are older than any question, and
-        each row of a file is a vote.
+        The last question that has any answer replaces the ones before it, but a second opinion (purpose "relabel") is
+        added to what it doubts, and a "repeat" counts for nothing: it only tells how far people agree with themselves.
+        An annotator counts once per text, with the later answer. Labels that came with a file are older than any
+        question, and each row of a file is a vote.
         """
-        votes: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = defaultdict(dict)
-        question: dict[str, int] = {}
         rows = self._sql(
-            f"SELECT a.text_id, a.annotator, a.labels, a.task_key, a.remote_id FROM ({_LATEST}) a"
-            " JOIN texts t ON t.id = a.text_id WHERE a.state = 'labelled' AND t.removed_at IS NULL ORDER BY a.seq"
-        )
-        for text_id, annotator, labels, task_key, remote_id in rows:
-            ask = 0 if task_key is None else int(task_key.rpartition(":")[2])
-            if ask < question.setdefault(text_id, ask):
-                continue
-            if ask > question[text_id]:
-                question[text_id] = ask
-                votes[text_id].clear()
-            who = annotator if ask else remote_id
-            votes[text_id].pop(who, None)  # the later answer also stands later
-            votes[text_id][who] = (annotator, tuple(json.loads(labels)))
+            f"SELECT a.text_id, a.annotator, a.labels, a.task_key, a.remote_id, k.purpose FROM ({_LATEST}) a"
+            " JOIN texts t ON t.id = a.text_id LEFT JOIN tasks k ON k.key = a.task_key"
+            " WHERE a.state = 'labelled' AND t.removed_at IS NULL AND coalesce(k.purpose, '') <> 'repeat'"
+            " ORDER BY a.seq"
+        ).fetchall()
+        asks = [0 if task_key is None else int(task_key.rpartition(":")[2]) for _, _, _, task_key, _, _ in rows]
+        asked: dict[str, int] = defaultdict(int)  # the question that replaces the ones before it
+        for (text_id, _, _, _, _, purpose), ask in zip(rows, asks, strict=True):
+            if purpose != "relabel":
+                asked[text_id] = max(asked[text_id], ask)
+        votes: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = defaultdict(dict)
+        for (text_id, annotator, labels, _, remote_id, _), ask in zip(rows, asks, strict=True):
+            if ask >= asked[text_id]:
+                who = annotator if ask else remote_id
+                votes[text_id].pop(who, None)  # the later answer also stands later
+                votes[text_id][who] = (annotator, tuple(json.loads(labels)))
         return {text_id: list(given.values()) for text_id, given in votes.items()}
 
     def cursor(self, annotate: str) -> str:
@@ -751,8 +760,8 @@ class Store:
 
     def add_resolved(self, number: int, rows: Iterable[Resolved]) -> None:
         self._connection.executemany(
-            "INSERT INTO resolved VALUES (?, ?, ?, ?, ?)",
-            ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes) for r in rows),
+            "INSERT INTO resolved VALUES (?, ?, ?, ?, ?, ?)",
+            ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes, int(r.tied)) for r in rows),
         )
 
     def trained_ids(self, number: int) -> set[str]:
@@ -761,12 +770,13 @@ class Store:
 
     def resolved(self, number: int, split: str) -> list[Resolved]:
         """What a round trains on ("pool") or is tested with ("test"), in id order."""
+        tied = "r.tied" if "m004_tied" in self._applied() else "0"  # commands that only read do not migrate
         rows = self._sql(
-            "SELECT r.text_id, r.labels, r.confidence, r.votes FROM resolved r JOIN texts t ON t.id = r.text_id"
-            " WHERE r.round = ? AND t.split = ? AND t.removed_at IS NULL ORDER BY r.text_id",
+            f"SELECT r.text_id, r.labels, r.confidence, r.votes, {tied} FROM resolved r JOIN texts t"
+            " ON t.id = r.text_id WHERE r.round = ? AND t.split = ? AND t.removed_at IS NULL ORDER BY r.text_id",
             (number, split),
         )
-        return [Resolved(text_id, tuple(json.loads(labels)), sure, votes) for text_id, labels, sure, votes in rows]
+        return [Resolved(one, tuple(json.loads(said)), sure, n, bool(even)) for one, said, sure, n, even in rows]
 
     def add_variants(self, number: int, rows: Iterable[Variant]) -> None:
         self._connection.executemany(
@@ -853,6 +863,14 @@ class Store:
             PickRow(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5]))
             for row in rows
         ]
+
+    def first_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
+        """text id -> what the model said of it when a round first picked it: it had not learnt from its label."""
+        rows = self._sql(
+            "SELECT text_id, predicted FROM picks WHERE round < ? AND predicted IS NOT NULL ORDER BY round DESC",
+            (before_round,),
+        )
+        return {text_id: json.loads(predicted) for text_id, predicted in rows}
 
     def asked_how(self, before_round: int) -> dict[str, tuple[int, bool]]:
         """text id -> the last round before this one that picked it, and whether it was drawn uniformly."""

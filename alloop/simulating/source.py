@@ -11,14 +11,13 @@ import tomlkit
 from alloop import config as configs
 from alloop import exporting, intake
 from alloop.config import Config
-from alloop.consensus import consensus_rules
 from alloop.errors import DataError, UsageError
 from alloop.files import fingerprint
 from alloop.intake import Intake
 from alloop.project import CONFIG, Project
 from alloop.reports import command
 from alloop.simulating.run import POOL, RANDOM, Run
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed
 
 TEMPLATE = "template.toml"
 HELD_OUT = 5  # of a project without test texts, one in so many labelled ones measures
@@ -210,8 +209,7 @@ def replayed(project: Project) -> tuple[list[LabelledText], list[LabelledText]]:
     Without labelled test texts, one in HELD_OUT of the others takes their place, whatever its label.
     """
     store, task = project.store, project.config.task
-    votes, _ = usable_votes(store.answers(), task.names, task.rename, task.kind)
-    decided = {one: said for one, (said, _) in consensus_rules.build("majority")(votes, task.kind, task.names).items()}
+    decided = {one.text_id: one.labels for one in agreed(project, project.config)[0]}
     is_test = set(store.test_ids())
     today = {one: tuple(task.rename.get(name, name) for name in said) for one, said in store.test_gold().items()}
     test = {one: said for one, said in decided.items() if one in is_test}
