@@ -19,7 +19,7 @@ from alloop.config import Config, restore
 from alloop.errors import ConfigError, DataError
 from alloop.files import fingerprint
 from alloop.metrics import Metric
-from alloop.project import CONFIG, Project, tuner_spec
+from alloop.project import CONFIG, MIXUP, Project, tuner_spec
 from alloop.records import Example
 from alloop.reports import command
 from alloop.seeds import rng_for, seed_for
@@ -65,8 +65,9 @@ class Split:
     @property
     def left_out(self) -> list[str]:
         """What this project's rounds train with and cross-validation does not, in words."""
-        variants = ["variants"] if self.config.augment.use else []
-        return variants + (["a warm start"] if self.config.model.warm_start else [])
+        use = self.config.augment.use
+        more = (["variants"] if set(use) - {MIXUP} else []) + (["mixtures"] if MIXUP in use else [])
+        return more + (["a warm start"] if self.config.model.warm_start else [])
 
     def judged_in(self, fold: int) -> list[int]:
         """The rows of the texts that a fold judges."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from alloop.config import Config, restore
 from alloop.files import publish
-from alloop.project import tuner_spec
+from alloop.project import mixup_of, tuner_spec
 from alloop.records import Example
 from alloop.steps.besides import besides
 from alloop.steps.context import Context, published, read_json
@@ -73,6 +73,7 @@ def fit_job(context: Context, resolved: Sequence[Resolved], use: Sequence[str]) 
         seed=context.seed("train"),
         init=_previous_model(context) if config.model.warm_start else None,
         members=_members(config),
+        mixup=mixup_of(config),
     )
 
 
