@@ -111,6 +111,8 @@ class Augment(Section):
     use: list[str] = []
     per_text: int = Field(1, ge=1, le=20)
     balance: bool = False
+    curriculum: int = Field(0, ge=0)
+    gate: Literal["features", "tuner", "off"] = "features"
 
 
 class Evaluate(Section):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from alloop.anchoring import anchoring_words
+from alloop.augmentation import DECISIONS, VARIANTS, decision_rows, variant_rows
 from alloop.errors import DataError
 from alloop.reports import calibration_words, confused, headline, metric_words, per_label, with_interval
 
@@ -219,6 +220,7 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
             parts.append("\n".join(textwrap.wrap(words, width)))
         parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
         parts.append(_stopping_table(report, width))
+        parts += _augmentation_tables(report, width)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -690,6 +692,17 @@ def stopping_rows(report: Report) -> list[dict[str, str]]:
             "evidence": f"{'stop' if said['stop'] else 'go on'}: {said['evidence']}",
         }
         for name, said in report.get("stopping", {}).items()
+    ]
+
+
+def _augmentation_tables(report: Report, width: int) -> list[str]:
+    found = report.get("augmentation")
+    if not found:
+        return []
+    title = f"{report['project']}: augmentation, whether the labels at hand show that it helps"
+    return [
+        table(title, DECISIONS, decision_rows(found), width, words={1, 3, 4}),
+        table(f"{report['project']}: variants", VARIANTS, variant_rows(found), width, words={0, 3}),
     ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alloop import plots
+from alloop.augmentation import DECISIONS, VARIANTS, decision_rows, variant_rows
 from alloop.errors import DataError
 from alloop.figures import (
     MOST_CONFUSED,
@@ -62,7 +63,7 @@ def page(reports: Sequence[Report]) -> str:
         parts += [_curve(drawn, figures), _efficiency(drawn), _audit(drawn, figures), _rounds(drawn)]
         parts += [_labels(drawn, figures)]
         parts += [_confusions(drawn, figures), _training(drawn, figures), _seconds(drawn, figures)]
-        parts.append(_stopping(drawn))
+        parts += [_stopping(drawn), _augmentation(drawn)]
     title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     about = "What each label bought: how good the model is after every round of labelling."
     return _whole(title, "alloop report", about, parts, figures, library)
@@ -364,6 +365,34 @@ def _stopping(drawn: Sequence[Report]) -> str:
     if not tables:
         return ""
     return _box("When to stop", f'<p class="quiet">{words}</p><div class="tables">{"".join(tables)}</div>')
+
+
+def _augmentation(drawn: Sequence[Report]) -> str:
+    """What the gate decided of each augmenter, and what became of its variants."""
+    tables = []
+    for report in drawn:
+        if found := report.get("augmentation"):
+            title = f"<h3>{_name(report['project'])}</h3>" if len(drawn) > 1 else ""
+            decisions = _words_table(DECISIONS, decision_rows(found), {1, 3, 4})
+            tables.append(f"<div>{title}{decisions}{_words_table(VARIANTS, variant_rows(found), {0, 3})}</div>")
+    if not tables:
+        return ""
+    words = (
+        "On is what cross-validation on the labels at hand shows to help: the 80 % interval of its gain is above zero."
+    )
+    return _box("Augmentation", f'<p class="quiet">{words}</p><div class="tables">{"".join(tables)}</div>')
+
+
+def _words_table(header: Sequence[str], rows: Sequence[Sequence[str]], words: set[int]) -> str:
+    """A table of plain cells; columns of `words` are to the left, numbers to the right."""
+
+    def cell(tag: str, column: int, content: str) -> str:
+        kind = ' class="words"' if column in words else ""
+        return f"<{tag}{kind}>{_name(content)}</{tag}>"
+
+    lines = ["".join(cell("td", *one) for one in enumerate(row)) for row in rows]
+    head = "".join(cell("th", *one) for one in enumerate(header))
+    return _table(head, [f"<tr>{line}</tr>" for line in lines]) if rows else ""
 
 
 def _box(title: str, content: str) -> str:

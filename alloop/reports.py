@@ -13,6 +13,7 @@ from typing import Any
 from alloop.advice import advice, history
 from alloop.anchoring import anchoring
 from alloop.annotators import HasAddress
+from alloop.augmentation import augmentation, verdicts_words
 from alloop.config import Config, restore
 from alloop.errors import AlloopError
 from alloop.pace import pace, pace_words
@@ -241,7 +242,8 @@ def report(project: Project) -> dict[str, Any]:
     not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
     "dev_accuracy" or "dev_f1_micro".
     "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
-    "ece_uncalibrated" is the calibration error without it.
+    "ece_uncalibrated" is the calibration error without it. "augmentation" is what became of variants and what the gate
+    decided, see `alloop.augmentation`; None where there are none.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -279,6 +281,7 @@ def report(project: Project) -> dict[str, Any]:
         "confusion": last.get("evaluate", {}).get("confusion"),
         "anchoring": anchoring(store, project.config.task.kind, project.config.task.rename),
         "stopping": advice(project.config, history(store)),
+        "augmentation": augmentation(store),
     }
 
 
@@ -444,6 +447,8 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.append(f"Pushed {pushed} text{'s' if pushed != 1 else ''} to: {project.config.annotate.backend}.")
     else:
         sentences.append("Pushed nothing.")
+    if verdicts := results.get("augment", {}).get("gate"):
+        sentences.insert(2, verdicts_words(verdicts))
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
     return " ".join(sentences)

@@ -858,6 +858,45 @@ class Store:
             )
         )
 
+    def variant_keys(self, augmenter: str, options: str) -> set[tuple[str, str]]:
+        """(parent id, id) of every variant of this augmenter with these options, rejected ones included."""
+        return set(
+            self._sql("SELECT parent_id, id FROM variants WHERE augmenter = ? AND options = ?", (augmenter, options))
+        )
+
+    def accepted_variants(self, augmenter: str, options: str) -> set[str]:
+        """The ids of those that were not rejected."""
+        query = "SELECT id FROM variants WHERE augmenter = ? AND options = ? AND rejected IS NULL"
+        return {row[0] for row in self._sql(query, (augmenter, options))}
+
+    def variant_fates(self) -> dict[str, dict[str, int]]:
+        """augmenter -> what became of its variants, whatever its options -> how many: "" of those that are accepted.
+
+        Of a reason only what stands before its number.
+        """
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        rows = self._sql(
+            "SELECT augmenter, substr(why, 1, instr(why || ':', ':') - 1) AS reason, count(*) FROM"
+            " (SELECT augmenter, coalesce(rejected, '') AS why FROM variants) GROUP BY augmenter, reason"
+            " ORDER BY augmenter, reason"
+        )
+        for augmenter, reason, n in rows:
+            found[augmenter][reason] = n
+        return dict(found)
+
+    def audit_ids(self, before_round: int) -> set[str]:
+        """The texts that the random shares of the rounds before this one had a model judged by.
+
+        Not of rounds whose strategy itself was to draw at random.
+        """
+        rows = self._sql(
+            "SELECT p.text_id FROM picks p JOIN rounds r ON r.number = p.round WHERE p.round < ? AND"
+            " p.strategy = 'random' AND p.probability IS NOT NULL AND p.predicted IS NOT NULL"
+            " AND json_extract(r.config, '$.round.strategy') <> 'random'",
+            (before_round,),
+        )
+        return {row[0] for row in rows}
+
     def variants(self, number: int, augmenter: str, options: str) -> dict[str, list[str]]:
         """parent id -> the variants that existed after a round's augment step, in the order they were made."""
         found: dict[str, list[str]] = defaultdict(list)
@@ -978,16 +1017,16 @@ class Store:
 
     # long work outside rounds
 
-    def add_job(self, kind: str, config: Mapping[str, Any]) -> int:
-        """Record that a job starts now; returns its id. One that was killed stays without a result."""
+    def add_job(self, kind: str, config: Mapping[str, Any], started_at: str | None = None) -> int:
+        """Record that a job starts, now or then; returns its id. One that was killed stays without a result."""
         config_json = json.dumps(config, ensure_ascii=False)
-        row = self._sql("INSERT INTO jobs VALUES (NULL, ?, ?, ?, NULL, NULL)", (kind, config_json, now()))
+        row = self._sql("INSERT INTO jobs VALUES (NULL, ?, ?, ?, NULL, NULL)", (kind, config_json, started_at or now()))
         return cast(int, row.lastrowid)
 
-    def finish_job(self, job: int, result: Mapping[str, Any]) -> None:
-        """Record that a job is finished, and what came of it."""
+    def finish_job(self, job: int, result: Mapping[str, Any], finished_at: str | None = None) -> None:
+        """Record that a job is finished, now or then, and what came of it."""
         result_json = json.dumps(result, ensure_ascii=False)
-        self._sql("UPDATE jobs SET finished_at = ?, result = ? WHERE id = ?", (now(), result_json, job))
+        self._sql("UPDATE jobs SET finished_at = ?, result = ? WHERE id = ?", (finished_at or now(), result_json, job))
 
     def jobs(self, kind: str) -> list[JobRow]:
         """All jobs of a kind in the order they started, unfinished ones included."""
