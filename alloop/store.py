@@ -598,6 +598,14 @@ class Store:
         """The texts that have a task, answered or open."""
         return {row[0] for row in self._sql("SELECT DISTINCT text_id FROM tasks WHERE withdrawn_at IS NULL")}
 
+    def reviewed_ids(self) -> set[str]:
+        """The texts whose label was sent back to annotators, answered or not."""
+        return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'review'")}
+
+    def random_ids(self) -> set[str]:
+        """The texts that were drawn at random and asked about for it."""
+        return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'random'")}
+
     def open_to_suggestions(self, keys: Sequence[str]) -> set[str]:
         """Which of these tasks are recorded here as not blind."""
         return {row[0] for row in self._by_ids("SELECT key FROM tasks WHERE blind = 0 AND key IN", keys)}
@@ -614,9 +622,13 @@ class Store:
         )
         return {row[0] for row in rows}
 
-    def task_answers(self, last_batch: bool = False) -> list[tuple[str, int, int]]:
-        """(task key, answers, skips) of every task, or of those pushed last; an annotator counts once per task."""
-        only = "AND t.round = (SELECT max(round) FROM tasks)" if last_batch else ""
+    def task_answers(self, last_batch: bool = False, reviews: bool = True) -> list[tuple[str, int, int]]:
+        """(task key, answers, skips) of every task, or of those a round pushed last; an annotator counts once per task.
+
+        A review belongs to no batch: rounds do not wait for it.
+        """
+        only = f"AND t.round = (SELECT max(round) FROM tasks WHERE {_NO_REVIEW})" if last_batch else ""
+        only += f" AND t.{_NO_REVIEW}" if last_batch or not reviews else ""
         return list(
             self._sql(
                 "SELECT t.key, count(DISTINCT CASE WHEN a.state = 'labelled' THEN a.annotator END),"
@@ -921,7 +933,7 @@ class Store:
     def picks(self, number: int) -> list[PickRow]:
         """What a round chose, in the order annotators see it."""
         # a database that only commands which write bring up to date knows no purpose
-        purpose = "purpose" if "m004_purpose" in self._applied() else "iif(probability IS NULL, 'pick', 'random')"
+        purpose = "purpose" if "m005_purpose" in self._applied() else "iif(probability IS NULL, 'pick', 'random')"
         rows = self._sql(
             f"SELECT text_id, rank, score, strategy, probability, predicted, {purpose} FROM picks WHERE round = ?"
             " ORDER BY rank",
@@ -1003,7 +1015,7 @@ class Store:
 
     def last_batch_round(self) -> int | None:
         """The round that pushed last."""
-        found = self._value("SELECT max(round) FROM tasks")
+        found = self._value(f"SELECT max(round) FROM tasks WHERE {_NO_REVIEW}")
         return None if found is None else int(found)
 
     def label_counts(self, number: int) -> dict[str, int]:
@@ -1068,6 +1080,8 @@ class Store:
             chunk = ids[start : start + 10_000]
             yield from self._sql(f"{statement} ({','.join('?' * len(chunk))}) {rest}", chunk)
 
+
+_NO_REVIEW = "purpose <> 'review'"
 
 # The newest version of every annotation; a deletion is a version too.
 _LATEST = "SELECT * FROM annotations WHERE seq IN (SELECT max(seq) FROM annotations GROUP BY backend, remote_id)"

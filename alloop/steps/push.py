@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from alloop.annotators import Tended, Tends
+from alloop.config import Config
+from alloop.project import Project
 from alloop.records import Purpose, Task
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
@@ -66,8 +68,9 @@ def _tasks(context: Context) -> list[Task]:
         chosen.append((pick.text_id, pick.purpose, pick.predicted))
     shows = _shows_suggestion(context, len(chosen))
     ids = [one for one, _, _ in chosen]
-    return _described(
-        context,
+    return described(
+        context.project,
+        context.config,
         [
             Task(
                 key=f"{store.uid}:{text_id}:{asks + 1}",
@@ -91,9 +94,9 @@ def _asks(context: Context, ids: Sequence[str]) -> list[int]:
     return [asks.get(one, 0) for one in ids]
 
 
-def _described(context: Context, tasks: Sequence[Task]) -> list[Task]:
+def described(project: Project, config: Config, tasks: Sequence[Task]) -> list[Task]:
     """The tasks with their texts, and what annotators see beside them."""
-    store, shown = context.project.store, context.config.data.metadata
+    store, shown = project.store, config.data.metadata
     ids = [task.text_id for task in tasks]
     metadata = store.metadata(ids) if shown else {}
     return [
@@ -130,7 +133,7 @@ def _waiting(context: Context, stale: str) -> tuple[list[Task], dict[str, dict[s
         )
         for rank, (key, text_id, number, blind) in enumerate(rows, 1)
     ]
-    return _described(context, tasks), predicted
+    return described(context.project, context.config, tasks), predicted
 
 
 def _predicted(context: Context, ids: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -106,3 +106,8 @@ def fitted(config: Config, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray
     """The linear model of vectors x (N, D) and labels y (N, C), with the options of `features` where they are given."""
     options = tuners.options("features") | config.options_of("features")
     return fit_linear(x, y, config.task.kind, options["strength"], options["class_weights"])
+
+
+def predicted(config: Config, x: np.ndarray, model: dict[str, np.ndarray]) -> np.ndarray:
+    """Probabilities (N, C) of texts with vectors x (N, D) by a model that `fitted` returned; not calibrated."""
+    return probabilities(linear_logits(x, model), config.task.kind)
