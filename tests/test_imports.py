@@ -25,7 +25,8 @@ LAYERS = (
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
     {"leaving", "outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},
-    {"classifier", "serving", "searching", "pages", "auditing"},
+    {"classifier", "serving", "searching", "pages"},
+    {"auditing"},
     {"cli", "alloop"},
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
