@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alloop.augmenters import Prepares, Surroundings, augmenters
+from alloop.augmenters import Prepares, Surroundings
 from alloop.config import Config
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
@@ -36,7 +36,7 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     A text that yields fewer than asked for is asked again in later rounds, with the same answer.
     """
     options = context.config.options_of(name)
-    augmenter = augmenters.build(name, **options)
+    augmenter = context.project.augmenter(context.config, name)
     if isinstance(augmenter, Prepares):
         augmenter = augmenter.prepared(_surroundings(name, context, resolved))
     stored = json.dumps(options, sort_keys=True)
