@@ -78,11 +78,11 @@ def _whole(title: str, maker: str, about: str, parts: Sequence[str], figures: Ma
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">
+<meta http-equiv="Content-Security-Policy" content="{policy(scripts)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)} · {maker}</title>
 <style>
-{_file("page.css")}</style>
+{style()}</style>
 </head>
 <body>
 <main>
@@ -165,7 +165,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> str:
     return f'<div class="named">{table}</div><p class="quiet">{words}</p>'
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def policy(scripts: Sequence[str]) -> str:
     """What the browser may do with this page: these scripts, its own styles and pictures, and nothing from outside."""
     sums = " ".join(f"'sha256-{b64encode(sha256(one.encode()).digest()).decode()}'" for one in scripts)
     runs = f"script-src {sums}; " if sums else ""
@@ -407,6 +407,11 @@ def _place(name: str, width: int = 0) -> str:
 
 def _table(head: str, rows: Sequence[str]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def style() -> str:
+    """What all pages look like."""
+    return _file("page.css")
 
 
 def _name(words: str) -> str:

@@ -233,7 +233,8 @@ def report(project: Project) -> dict[str, Any]:
 
     Metrics are those of the test texts, all under the latest test labels; "measured_on" is "audit" where a project has
     no test texts, and the metrics are then those of the random texts, which every point has under "audit" too.
-    "labels" is what a model was trained on, "labels_paid" what people have labelled by then. "anchoring" is how often
+    "labels" is what a model was trained on, "labels_paid" every answer that people were paid for by then: of each
+    annotator, to each question. "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
     not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of
@@ -298,7 +299,7 @@ def _bought(row: RoundRow, config: Config) -> dict[str, Any]:
         "labels": summary["labels"],
         "labels_test": summary.get("labels_test", 0),
         "labels_audit": summary.get("labels_audit", 0),
-        "labels_paid": summary["labels"] + paid_for_test,
+        "labels_paid": summary.get("answers", summary["labels"] + paid_for_test),
         "seconds_annotating": summary.get("seconds_annotating", 0.0),
         "strategy": summary.get("strategy") or config.round.strategy,
     }

@@ -1,7 +1,7 @@
 """Consensus rules: one label set per text from what several annotators said."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,17 @@ class Consensus(Protocol):
         self, votes: Votes, kind: Kind, labels: Sequence[str], probs: Mapping[str, np.ndarray] | None = None
     ) -> Decided:
         """text id -> (labels, confidence), for every text that has a vote."""
+        ...
+
+
+@runtime_checkable
+class Rates(Protocol):
+    """A rule that also says how good it takes each annotator to be."""
+
+    def qualities(
+        self, votes: Votes, kind: Kind, labels: Sequence[str], probs: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, float]:
+        """annotator -> 0-1, higher is better; nothing where nobody can be compared."""
         ...
 
 

@@ -3,12 +3,12 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from alloop.consensus import Decided, Votes, can_compare
-from alloop.consensus._questions import Ballots, decide
+from alloop.consensus._questions import Ballots, Judged, decide, mean_over_questions
 from alloop.consensus.majority import Majority
 from alloop.records import Kind
 
@@ -40,10 +40,28 @@ class DawidSkene:
     ) -> Decided:
         if not can_compare(votes):
             return Majority()(votes, kind, labels)
-        return decide(votes, kind, labels, None, self.posterior)
+        return decide(votes, kind, labels, None, self._judged)
 
-    def posterior(self, ballots: Ballots) -> np.ndarray:
-        """The probability (N, C) of each answer to each text."""
+    def qualities(
+        self, votes: Votes, kind: Kind, labels: Sequence[str], probs: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, float]:
+        """annotator -> how likely their next label is right, 0-1; nothing where nobody can be compared."""
+        return mean_over_questions(votes, kind, labels, None, self._qualities) if can_compare(votes) else {}
+
+    def _judged(self, ballots: Ballots) -> Judged:
+        fitted = self._fitted(ballots).probas_
+        probs = np.zeros(ballots.shape)  # (N, C); answers that nobody gave have no column there
+        probs[np.ix_(fitted.index.to_numpy(), fitted.columns.to_numpy(dtype=int))] = fitted.to_numpy()
+        return Judged.by(probs)
+
+    def _qualities(self, ballots: Ballots) -> dict[int, float]:
+        fitted = self._fitted(ballots)
+        right: dict[int, float] = {}
+        for (annotator, answer), given in fitted.errors_.iterrows():  # given (C,): how often they say it, by the truth
+            right[int(annotator)] = right.get(int(annotator), 0.0) + float(given[answer] * fitted.priors_[answer])
+        return right
+
+    def _fitted(self, ballots: Ballots) -> Any:
         import pandas as pd
         from crowdkit.aggregation import DawidSkene as CrowdKit
 
@@ -51,10 +69,7 @@ class DawidSkene:
         with warnings.catch_warnings():  # it calls pandas in ways that pandas means to give up
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
-            fitted = CrowdKit(n_iter=self.iterations, tol=self.tolerance).fit_predict_proba(table)
-        found = np.zeros(ballots.shape)  # answers that nobody gave have no column there
-        found[np.ix_(fitted.index.to_numpy(), fitted.columns.to_numpy(dtype=int))] = fitted.to_numpy()
-        return found
+            return CrowdKit(n_iter=self.iterations, tol=self.tolerance).fit(table)
 
 
 plugin = DawidSkene

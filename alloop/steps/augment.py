@@ -3,14 +3,16 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from alloop.augmenters import Prepares, Surroundings, augmenters
+from alloop.augmenters import Augmenter, Prepares, Surroundings, augmenters
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
 from alloop.seeds import seed_for
+from alloop.sharing import shared
 from alloop.steps.context import Context
 from alloop.steps.filters import Around, rejections
 from alloop.steps.gate import Verdict, record, verdicts
@@ -71,17 +73,28 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     have = context.project.store.variant_counts(name, stored)
     wanted = variants_wanted(context.config, resolved)
     missing = [one for one in resolved if have.get(one.text_id, 0) < wanted[one.text_id]]
-    rows: list[Variant] = []
-    with progress(f"augment: {name}", len(missing)) as advance:
-        for text in context.project.store.texts([one.text_id for one in missing]):
-            variants: dict[str, tuple[str, int]] = {}
-            for k in range(wanted[text.id]):
-                seed = seed_for(context.round.seed, k, f"augment:{name}:{text.id}")
-                for variant in augmenter([text.text], 1, np.random.default_rng(seed))[0]:
-                    variants.setdefault(id_of(variant), (variant, seed))
-            rows += [(one, text.id, variant, name, stored, seed, None) for one, (variant, seed) in variants.items()]
-            advance(1)
-    return rows
+    texts = context.project.store.texts([one.text_id for one in missing])
+    asked = [(text.id, text.text, wanted[text.id]) for text in texts]
+    make = partial(_made, augmenter, name, context.round.seed)
+    alone = 1 if getattr(augmenter, "one_process", False) else None
+    with progress(f"augment: {name}", len(asked)) as advance:
+        made = shared(make, asked, advance, processes=alone)
+    return [
+        (one, text_id, variant, name, stored, seed, None)
+        for (text_id, _, _), variants in zip(asked, made, strict=True)
+        for one, (variant, seed) in variants.items()
+    ]
+
+
+def _made(augmenter: Augmenter, name: str, seed: int, asked: tuple[str, str, int]) -> dict[str, tuple[str, int]]:
+    """What an augmenter makes of (the id of a text, the text, how many): id -> variant and seed. By any process."""
+    text_id, text, n = asked
+    variants: dict[str, tuple[str, int]] = {}
+    for k in range(n):
+        own = seed_for(seed, k, f"augment:{name}:{text_id}")
+        for variant in augmenter([text], 1, np.random.default_rng(own))[0]:
+            variants.setdefault(id_of(variant), (variant, own))
+    return variants
 
 
 def _surroundings(name: str, context: Context, resolved: Sequence[Resolved]) -> Surroundings:
