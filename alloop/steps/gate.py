@@ -33,7 +33,8 @@ from alloop.work import load_predictions, write_fit, write_predict
 LEAST = 20  # labels
 GROWN = 1.5  # times as many labels as at the last decision: decide anew
 FOLDS = 5
-REPEATS = 5  # with other folds each, of which the mean counts
+JUDGEMENTS = 600  # of texts: few labels are judged several times, with other folds each, and the mean counts
+MOST_REPEATS = 10
 COVERED = 0.8  # how often the interval is to hold the gain: one in ten is above it, and one in ten below
 
 
@@ -145,7 +146,7 @@ def record(context: Context, found: Sequence[Verdict]) -> None:
                 **{key: said[key] for key in ("augmenter", "round", "labels")},
             }
             judge = context.config.augment.gate
-            config |= {"gate": judge, "folds": FOLDS, "repeats": REPEATS if judge == "features" else 1}
+            config |= {"gate": judge, "folds": FOLDS, "repeats": repeats(one.labels) if judge == "features" else 1}
             result = {key: said[key] for key in ("on", "value", "low", "high", "variants")}
             store.finish_job(store.add_job("gate", config, one.began), result, one.ended)
 
@@ -212,9 +213,9 @@ def _judge_by_features(context: Context, labelled: Labelled, read: Callable[[Seq
         of = labelled.variants[name] if name is not None else ()
         parent = np.array([row for row, _ in of], np.int64)
         more = read([text for _, text in of]) if of else x[:0]
-        decisions = np.zeros((REPEATS, *labelled.y.shape))
-        with progress(_about(name), REPEATS * FOLDS) as advance:
-            for repeat in range(REPEATS):
+        decisions = np.zeros((repeats(len(x)), *labelled.y.shape))
+        with progress(_about(name), len(decisions) * FOLDS) as advance:
+            for repeat in range(len(decisions)):
                 seed = seed_for(context.round.seed, repeat, "gate")
                 fold = split(labelled.examples, FOLDS, seed)
                 job = _job(context, labelled.examples, name, seed)
@@ -287,6 +288,11 @@ def _job(context: Context, train: Sequence[Example], name: str | None, seed: int
     descriptions = {label.name: label.description for label in task.labels if label.description}
     mixup = mixup_of(context.config) if name == MIXUP else None
     return FitJob(train, task.kind, task.names, seed, descriptions=descriptions, mixup=mixup)
+
+
+def repeats(labels: int) -> int:
+    """How often the stand-in is cross-validated: what many labels gain by it is not worth the time."""
+    return min(MOST_REPEATS, max(1, JUDGEMENTS // labels))
 
 
 def gain(y: np.ndarray, without: np.ndarray, having: np.ndarray, kind: Kind) -> Gain:
