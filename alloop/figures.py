@@ -17,6 +17,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from alloop.agreement import agreement_words
 from alloop.anchoring import anchoring_words
 from alloop.errors import DataError
 from alloop.reports import calibration_words, confused, headline, metric_words, per_label, with_interval
@@ -48,6 +49,8 @@ STEP_SHADES = {
 SUBTITLE = 24  # points below a title, for a line of words or a legend
 MOST_LABELS = 20  # bars that can still be read
 MOST_CONFUSED = 8
+MOST_ANNOTATORS = 20
+MOST_PAIRS = 10
 OTHER_SCRIPTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -214,6 +217,8 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
             parts.append(
                 "\n".join(textwrap.wrap(f"{report['project']}: {anchoring_words(report['anchoring'])}", width))
             )
+        if report.get("agreement"):
+            parts += _agreement_parts(report, width)
         if "ece_uncalibrated" in report["points"][-1]["metrics"]:
             words = f"{report['project']}: calibration error {calibration_words(report['points'][-1])}"
             parts.append("\n".join(textwrap.wrap(words, width)))
@@ -672,6 +677,45 @@ def _confusions_table(report: Report, width: int) -> str:
     ]
     header = ("texts of", "were taken for", "how often")
     return table(f"{report['project']}: most confused", header, rows, width, words={0, 1})
+
+
+def _agreement_parts(report: Report, width: int) -> list[str]:
+    found = report["agreement"]
+    parts = ["\n".join(textwrap.wrap(f"{report['project']}: {' '.join(agreement_words(found))}", width))]
+    title = f"{report['project']}: annotators, and how often they say what most of the others do"
+    header, rows = annotator_rows(found)
+    parts.append(table(title, header, rows[:MOST_ANNOTATORS], width, words={0}))
+    if len(rows) > MOST_ANNOTATORS:
+        parts.append(f"and {len(rows) - MOST_ANNOTATORS:,} more: alloop report --json has all")
+    title = f"{report['project']}: pairs of annotators, least agreed first"
+    header, rows = pair_rows(found)
+    parts.append(table(title, header, rows[:MOST_PAIRS], width, words={0}))
+    return parts
+
+
+def annotator_rows(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """The header and the rows of a table of annotators; with what the rule thinks of them, where it does."""
+    is_rated = any(one["quality"] is not None for one in found["annotators"])
+    header = ("annotator", "answers", "compared", "agrees (95 %)", *([found["rule"]] if is_rated else []))
+    rows = []
+    for one in found["annotators"]:
+        compared = one["agrees"]["n"] if one["agrees"] else 0
+        row = [one["annotator"], f"{one['answers']:,}", f"{compared:,}", with_interval(one["agrees"], 2)]
+        rows.append(row + [with_interval(_bare(one["quality"]), 2)] * is_rated)
+    return header, rows
+
+
+def pair_rows(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """The header and the rows of a table of pairs, least agreed first, of those with the most texts in common."""
+    pairs = sorted(found["pairs"], key=lambda one: (one["kappa"] is None, one["kappa"] or 0, -one["n"]))
+    return ("annotators", "texts", "agree", "kappa"), [
+        [" and ".join(one["annotators"]), f"{one['n']:,}", f"{one['agree']:.2f}", with_interval(_bare(one["kappa"]), 2)]
+        for one in pairs
+    ]
+
+
+def _bare(value: float | None) -> dict[str, float | None] | None:
+    return None if value is None else {"value": value, "low": None, "high": None}
 
 
 def _stopping_table(report: Report, width: int) -> str:

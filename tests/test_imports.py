@@ -18,7 +18,7 @@ LAYERS = (
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
-    {"advice", "anchoring", "checks", "pace", "project", "shelf"},
+    {"advice", "agreement", "anchoring", "checks", "pace", "project", "shelf"},
     {"steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
