@@ -40,7 +40,7 @@ def agreement(votes: Votes, kind: Kind, labels: Sequence[str], called: Mapping[s
     """
     several = {one: said for one, said in votes.items() if len(said) > 1}
     named = {one: _named(said) for one, said in votes.items()}
-    pairs = _pairs(named)
+    pairs = _pairs(named, list(called))
     return {
         "texts": len(several),
         "answers": sum(map(len, votes.values())),
@@ -113,10 +113,13 @@ def _interval(counts: np.ndarray) -> dict[str, float | None]:
     return {"low": float(low), "high": float(high)}
 
 
-def _pairs(named: Mapping[str, Mapping[str, tuple[str, ...]]]) -> dict[tuple[str, str], list[tuple[Any, Any]]]:
+def _pairs(
+    named: Mapping[str, Mapping[str, tuple[str, ...]]], order: Sequence[str]
+) -> dict[tuple[str, str], list[tuple[Any, Any]]]:
+    place = {who: at for at, who in enumerate(order)}
     found: dict[tuple[str, str], list[tuple[Any, Any]]] = defaultdict(list)
     for said in named.values():
-        for one, other in combinations(sorted(said), 2):
+        for one, other in combinations(sorted(said, key=place.__getitem__), 2):
             found[one, other].append((said[one], said[other]))
     return found
 
@@ -185,8 +188,11 @@ def agreement_words(found: Mapping[str, Any]) -> list[str]:
         if alpha["value"] is None:
             words.append(f"Krippendorff's alpha is not known: all answers to {texts} are the same.")
         else:
-            value = _with_interval(alpha)
-            words.append(f"Annotators agree with a Krippendorff's alpha of {value} on {texts} of several answers.")
+            interval = "" if alpha["low"] is None else f" ({alpha['low']:.2f} to {alpha['high']:.2f})"
+            words.append(
+                f"Annotators agree with a Krippendorff's alpha of {alpha['value']:.2f}{interval} on {texts} of several "
+                "answers."
+            )
     else:
         words.append("No text has answers of two annotators who saw no suggestion.")
     if found["left_out"]:
@@ -197,10 +203,3 @@ def agreement_words(found: Mapping[str, Any]) -> list[str]:
         words.append(f"The votes on {found['tied']:,} text{' are' if is_one else 's are'} evenly split.")
     words.append(f"Labels are made of votes by {found['rule']}.")
     return words
-
-
-def _with_interval(one: Mapping[str, Any] | None) -> str:
-    """A figure with its 95 % interval: "0.71 (0.66–0.76)"."""
-    if one is None or one["value"] is None:
-        return "–"
-    return f"{one['value']:.2f}" + ("" if one["low"] is None else f" ({one['low']:.2f}–{one['high']:.2f})")

@@ -382,7 +382,7 @@ def _contested(report: Report) -> str:
     """Alpha of each label against all others, the most contested first."""
     alphas = report["agreement"]["alpha"]["labels"]
     known = sorted((value, label) for label, value in alphas.items() if value is not None)
-    if len(known) < 2:
+    if len(known) < 2 or (report["kind"] == "single" and len(alphas) == 2):  # two answers are one question
         return ""
     rows = [(short(label, 40), f"{value:.2f}") for value, label in known]
     return _plain_table(("label", "alpha"), rows, MOST_LABELS)
