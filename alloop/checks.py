@@ -8,17 +8,19 @@ A broken contract raises ContractError, an AssertionError that says which promis
 """
 
 import dataclasses
+import pickle
 import random
 import shutil
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from alloop.annotators import Annotator, Desk
-from alloop.augmenters import Augmenter
+from alloop.augmenters import Augmenter, Prepares, Surroundings
 from alloop.config import BatchMode
 from alloop.consensus import Consensus, Votes
 from alloop.errors import AlloopError, ConfigError, ModelError
@@ -33,6 +35,22 @@ from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
 
 TEXTS = ("the invoice is wrong", "please refund my card", "i was charged twice", "my payment did not arrive")
 MORE_TEXTS = ("the app crashes at once", "i cannot log in", "the screen stays black", "an error after the update")
+ODD_TEXTS: tuple[str, ...] = (
+    "",
+    " \n",
+    "x",
+    "?!",
+    "ünïcødé 漢字 🙂",
+    "لماذا تم رفض بطاقتي",
+    "a\0b\tcharged\r\ntwice\x1b[0m",
+    "charged " * 3000,
+)
+ODD_TEXTS += (
+    "<p class='a b'>My <b>card</b></p>",
+    "=cmd|' /C calc'!A0",
+    "Hello {{name}} https://a.b/c?d",
+    "a" * 100_000,
+)
 LABELS = ("billing", "technical")
 KINDS: tuple[Kind, ...] = ("single", "multi")
 PICKLED = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".dill"}  # loading one can run any code
@@ -128,9 +146,28 @@ def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
 
 
 def check_augmenter(augmenter: Augmenter) -> None:
-    """At most n different variants of each text, never the text; all randomness from `rng`, none left behind."""
+    """At most n different variants of each text, never the text; all randomness from `rng`, none left behind.
+
+    The same of a text whatever it was asked before, and by a copy in another process where it allows copies; one that
+    `Prepares` is prepared, and does not mind in which order it is told of the texts. Tried on hostile texts too: empty,
+    of one character, of one long word, in other scripts, with control characters, markup and a formula of a sheet.
+    """
     check_plugin(augmenter)
-    texts = [*TEXTS, *MORE_TEXTS, "", " ", "x", "ünïcødé 漢字 🙂"]
+    with TemporaryDirectory() as directory:
+        if not isinstance(augmenter, Prepares):
+            _check_variants(augmenter)
+            return
+        labels = {text: LABELS[number % 2 :][:1] for number, text in enumerate(TEXTS)}
+        turned = dict(reversed(labels.items()))
+        ready = augmenter.prepared(Surroundings("single", labels, lambda: MORE_TEXTS, Path(directory)))
+        other = augmenter.prepared(Surroundings("single", turned, lambda: MORE_TEXTS[::-1], Path(directory)))
+        _check_variants(ready)
+        same = _each(ready, TEXTS) == _each(other, TEXTS)
+        _hold(same, "the order in which it is told of labelled texts and of the pool changes the variants")
+
+
+def _check_variants(augmenter: Augmenter) -> None:
+    texts = [*TEXTS, *MORE_TEXTS, *ODD_TEXTS]
     for n in (1, 3):
         given = list(texts)
         variants = augmenter(given, n, np.random.default_rng(7))
@@ -140,6 +177,7 @@ def check_augmenter(augmenter: Augmenter) -> None:
             _hold(len(made) <= n, f"{n} variants asked for, {len(made)} made of {text!r}")
             _hold(all(isinstance(one, str) for one in made), f"a variant of {text!r} is not a text: {made}")
             _hold(text not in made, f"{text!r} is a variant of itself")
+            _hold(all(one.strip() for one in made), f"a variant of {text!r} says nothing: {made}")
             _hold(len(set(made)) == len(made), f"the variants of {text!r} are not different: {made}")
         _draw_from_global_randomness()
         before = _global_randomness()
@@ -147,6 +185,21 @@ def check_augmenter(augmenter: Augmenter) -> None:
         _hold(variants == again, "the same texts and an equal rng gave other variants")
         _hold(_global_randomness() == before, "the state of the global `random` or `np.random` was changed")
     _hold(augmenter([], 3, np.random.default_rng(7)) == [], "no texts gave variants")
+    each = _each(augmenter, texts)
+    _hold(_each(augmenter, texts[::-1]) == each, "what it was asked before changes the variants of a text")
+    if not getattr(augmenter, "one_process", False):
+        try:
+            copy = pickle.loads(pickle.dumps(augmenter))
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            raise ContractError(
+                f"no copy can be made for another process, and one_process is not True: {error}"
+            ) from error
+        _hold(_each(copy, texts) == each, "a copy of it, as another process has one, makes other variants")
+
+
+def _each(augmenter: Augmenter, texts: Sequence[str]) -> dict[str, list[str]]:
+    """Asked of one text at a time, as a round does it."""
+    return {text: augmenter([text], 1, np.random.default_rng(len(text)))[0] for text in texts}
 
 
 def check_annotator(annotator: Annotator, desk: Desk, answer: Callable[[Sequence[Task]], None] | None = None) -> None:

@@ -19,7 +19,9 @@ from typing import Any
 
 from alloop.agreement import agreement_words
 from alloop.anchoring import anchoring_words
+from alloop.augmentation import DECISIONS, VARIANTS, decision_rows, variant_rows
 from alloop.errors import DataError
+from alloop.repeats import self_agreement_words
 from alloop.reports import calibration_words, confused, headline, metric_words, per_label, with_interval
 
 Report = Mapping[str, Any]
@@ -217,13 +219,13 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
             parts.append(
                 "\n".join(textwrap.wrap(f"{report['project']}: {anchoring_words(report['anchoring'])}", width))
             )
-        if report.get("agreement"):
-            parts += _agreement_parts(report, width)
+        parts += _agreement_parts(report, width)
         if "ece_uncalibrated" in report["points"][-1]["metrics"]:
             words = f"{report['project']}: calibration error {calibration_words(report['points'][-1])}"
             parts.append("\n".join(textwrap.wrap(words, width)))
         parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
         parts.append(_stopping_table(report, width))
+        parts += _augmentation_tables(report, width)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -680,10 +682,12 @@ def _confusions_table(report: Report, width: int) -> str:
 
 
 def _agreement_parts(report: Report, width: int) -> list[str]:
-    found = report["agreement"]
-    parts = ["\n".join(textwrap.wrap(f"{report['project']}: {' '.join(agreement_words(found))}", width))]
+    found, words = report.get("agreement"), agreement_sentences(report)
+    parts = ["\n".join(textwrap.wrap(f"{report['project']}: {words}", width))] if words else []
+    if not found:
+        return parts
     title = f"{report['project']}: annotators, and how often they say what most of the others do"
-    header, rows = annotator_rows(found)
+    header, rows = annotator_rows(report)
     parts.append(table(title, header, rows[:MOST_ANNOTATORS], width, words={0}))
     if len(rows) > MOST_ANNOTATORS:
         parts.append(f"and {len(rows) - MOST_ANNOTATORS:,} more: alloop report --json has all")
@@ -693,14 +697,25 @@ def _agreement_parts(report: Report, width: int) -> list[str]:
     return parts
 
 
-def annotator_rows(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+def agreement_sentences(report: Report) -> str:
+    """How far annotators agree with each other and with themselves; empty where neither is known."""
+    words = agreement_words(report["agreement"]) if report.get("agreement") else []
+    again = report.get("self_agreement")
+    return " ".join([*words, *([self_agreement_words(again)] if again else [])])
+
+
+def annotator_rows(report: Report) -> tuple[tuple[str, ...], list[list[str]]]:
     """The header and the rows of a table of annotators; with what the rule thinks of them, where it does."""
+    found = report["agreement"]
+    again = {one["annotator"]: one for one in (report.get("self_agreement") or {"annotators": []})["annotators"]}
     is_rated = any(one["quality"] is not None for one in found["annotators"])
-    header = ("annotator", "answers", "compared", "agrees (95 %)", *([found["rule"]] if is_rated else []))
+    header: tuple[str, ...] = ("annotator", "answers", "compared", "agrees (95 %)")
+    header += ("with self (95 %)",) * bool(again) + (found["rule"],) * is_rated
     rows = []
     for one in found["annotators"]:
         compared = one["agrees"]["n"] if one["agrees"] else 0
         row = [one["annotator"], f"{one['answers']:,}", f"{compared:,}", with_interval(one["agrees"], 2)]
+        row += [with_interval(again.get(one["annotator"]), 2)] * bool(again)
         rows.append(row + [with_interval(_bare(one["quality"]), 2)] * is_rated)
     return header, rows
 
@@ -734,6 +749,17 @@ def stopping_rows(report: Report) -> list[dict[str, str]]:
             "evidence": f"{'stop' if said['stop'] else 'go on'}: {said['evidence']}",
         }
         for name, said in report.get("stopping", {}).items()
+    ]
+
+
+def _augmentation_tables(report: Report, width: int) -> list[str]:
+    found = report.get("augmentation")
+    if not found:
+        return []
+    title = f"{report['project']}: augmentation, whether the labels at hand show that it helps"
+    return [
+        table(title, DECISIONS, decision_rows(found), width, words={1, 3, 4}),
+        table(f"{report['project']}: variants", VARIANTS, variant_rows(found), width, words={0, 3}),
     ]
 
 

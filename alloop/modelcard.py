@@ -136,7 +136,8 @@ def _chosen(project: Project, row: RoundRow) -> dict[str, int]:
     trained = project.store.trained_ids(row.number)
     rounds = [one.number for one in project.store.rounds() if one.number < row.number]
     picks = (pick for number in rounds for pick in project.store.picks(number))
-    return dict(Counter(pick.strategy for pick in picks if pick.text_id in trained).most_common())
+    is_new = (pick for pick in picks if pick.text_id in trained and pick.purpose in ("pick", "random"))
+    return dict(Counter(pick.strategy for pick in is_new).most_common())
 
 
 def _split_words(split: str) -> str:

@@ -26,12 +26,13 @@ from alloop.stopping import stopping
 from alloop.store import Store, now
 from alloop.strategies import needed_of_pool, refuse_cold_start, refuse_other_kinds, strategies
 from alloop.strategies._batches import needs_of_batch, refuse_batch
-from alloop.tuning import tuners
+from alloop.tuning import Mixup, tuners
 from alloop.tuning._directory import refuse_needs
 from alloop.work import TunerSpec
 
 CONFIG = "alloop.toml"
 DATABASE = "alloop.db"
+MIXUP = "mixup"  # the augmenter that makes no texts: it is the tuner that mixes
 BASES = "bases"  # where adapted bases are, in the project
 
 
@@ -231,6 +232,14 @@ def tuner_spec(config: Config) -> TunerSpec:
     return TunerSpec(name, options)
 
 
+def mixup_of(config: Config) -> Mixup | None:
+    """What the tuner is to mix, where `augment.use` names mixup."""
+    if MIXUP not in config.augment.use:
+        return None
+    options = augmenters.options(MIXUP) | config.options_of(MIXUP)
+    return Mixup(config.augment.per_text, float(options["alpha"]))
+
+
 def annotator_options(config: Config) -> dict[str, Any]:
     """The annotator's options; one on a server also gets `annotate.url` and `annotate.project`.
 
@@ -247,7 +256,8 @@ def annotator_options(config: Config) -> dict[str, Any]:
 
 def check_plugins(config: Config, path: Path | None = None) -> None:
     """Build every plug-in the config names. Raises ConfigError for one that does not exist, has a wrong option, or
-    picks by what the tuner cannot give, or for another kind of task, or as a cold start by what only a model says.
+    picks by what the tuner cannot give, or for another kind of task, or as a cold start by what only a model says, or
+    mixes what the tuner does not.
 
     The message names the line where the key stands, if `path` is the file that the config was read from.
     """
@@ -287,6 +297,9 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
             elif registry is annotators:
                 options = annotator_options(config)
             built[key] = registry.build(name, **options)
+            if registry is augmenters and name == MIXUP and not getattr(built["model.tuner"], "mixes", False):
+                message = f"mixup mixes vectors that stay as they are, and the tuner {config.model.tuner!r} has none"
+                raise ConfigError(message, 'set model.tuner = "features", or take "mixup" out of augment.use')
             if registry is strategies:
                 refuse_other_kinds(name, built[key], config.task.kind)
                 needs = built[key].needs

@@ -14,11 +14,13 @@ from alloop.advice import advice, history
 from alloop.agreement import agreement, aliases
 from alloop.anchoring import anchoring
 from alloop.annotators import HasAddress
+from alloop.augmentation import augmentation, verdicts_words
 from alloop.config import Config, restore
 from alloop.consensus import is_tied
 from alloop.errors import AlloopError
 from alloop.pace import pace, pace_words
 from alloop.project import CONFIG, Project, is_alive
+from alloop.repeats import self_agreement
 from alloop.steps import STEPS
 from alloop.steps.pull import annotator_qualities, usable_votes
 from alloop.store import MetricRow, RoundRow, Store
@@ -237,16 +239,19 @@ def report(project: Project) -> dict[str, Any]:
 
     Metrics are those of the test texts, all under the latest test labels; "measured_on" is "audit" where a project has
     no test texts, and the metrics are then those of the random texts, which every point has under "audit" too.
-    "labels" is what a model was trained on, "labels_paid" what people have labelled by then. "anchoring" is how often
+    "labels" is what a model was trained on, "labels_paid" every answer that people were paid for by then: of each
+    annotator, to each question. "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
-    "agreement" is how far they agree with each other, see `alloop.agreement`, None where no text has two answers.
+    "agreement" is how far they agree with each other, see `alloop.agreement`, None where no text has two answers;
+    "self_agreement" how far each with themselves, see `alloop.repeats`, None where nobody was asked twice.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
     not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of
     the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
     not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
     "dev_accuracy" or "dev_f1_micro".
     "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
-    "ece_uncalibrated" is the calibration error without it.
+    "ece_uncalibrated" is the calibration error without it. "augmentation" is what became of variants and what the gate
+    decided, see `alloop.augmentation`; None where there are none.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -283,8 +288,10 @@ def report(project: Project) -> dict[str, Any]:
         "points": points,
         "confusion": last.get("evaluate", {}).get("confusion"),
         "agreement": _agreement(project),
+        "self_agreement": _self_agreement(project),
         "anchoring": anchoring(store, project.config.task.kind, project.config.task.rename),
         "stopping": advice(project.config, history(store)),
+        "augmentation": augmentation(store),
     }
 
 
@@ -316,6 +323,16 @@ def _agreement(project: Project) -> dict[str, Any] | None:
     }
 
 
+def _self_agreement(project: Project) -> dict[str, Any] | None:
+    """As `self_agreement` says, with annotators called as in "agreement"."""
+    found = self_agreement(project.store, project.config.task.rename)
+    if found is None:
+        return None
+    called = aliases([who for _, who, _, _ in project.store.spoken()])
+    people = [{**one, "annotator": called.get(one["annotator"], "a?")} for one in found["annotators"]]
+    return {**found, "annotators": people}
+
+
 def _stopping_series(stop: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
     names = ("kappa", "change", "delta_f", "uncertainty")
     values = {name: stop[name]["value"] if name in stop else None for name in names}
@@ -330,7 +347,7 @@ def _bought(row: RoundRow, config: Config) -> dict[str, Any]:
         "labels": summary["labels"],
         "labels_test": summary.get("labels_test", 0),
         "labels_audit": summary.get("labels_audit", 0),
-        "labels_paid": summary["labels"] + paid_for_test,
+        "labels_paid": summary.get("answers", summary["labels"] + paid_for_test),
         "seconds_annotating": summary.get("seconds_annotating", 0.0),
         "strategy": summary.get("strategy") or config.round.strategy,
     }
@@ -479,6 +496,8 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.append(f"Pushed {pushed} text{'s' if pushed != 1 else ''} to: {project.config.annotate.backend}.")
     else:
         sentences.append("Pushed nothing.")
+    if verdicts := results.get("augment", {}).get("gate"):
+        sentences.insert(2, verdicts_words(verdicts))
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
     return " ".join(sentences)

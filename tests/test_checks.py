@@ -2,8 +2,10 @@
 
 import csv
 import random
+import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,6 +38,7 @@ from alloop.tuning import tuners
 from alloop.tuning.tfidf import TfIdf
 
 NEEDS_A_SERVER = {"label-studio"}  # its own tests run check_annotator against a stand-in of the server
+NEED_WORDNET = {"synonyms", "antonyms"}
 SLOW_TUNERS = set(tuners.names()) - {"tfidf", "features"}
 
 
@@ -45,7 +48,9 @@ def test_every_strategy_keeps_the_contract(name):
 
 
 @pytest.mark.parametrize("name", augmenters.names())
-def test_every_augmenter_keeps_the_contract(name):
+def test_every_augmenter_keeps_the_contract(name, request):
+    if name in NEED_WORDNET:
+        request.getfixturevalue("nltk_data")
     check_augmenter(augmenters.build(name))
 
 
@@ -381,6 +386,50 @@ class Seeder(Shout):
         return super().__call__(texts, n, rng)
 
 
+class Silent(Shout):
+    """Gives nothing but white space."""
+
+    def __call__(self, texts, n, rng):
+        return [[" "] for _ in texts]
+
+
+class Learner(Shout):
+    """Shouts louder at a text it has met."""
+
+    met: ClassVar[Counter] = Counter()
+
+    def __call__(self, texts, n, rng):
+        self.met.update(texts if len(texts) == 1 else [])
+        return [[text + "!" * (1 + self.met[text])] for text in texts]
+
+
+@dataclass(frozen=True)
+class Locked(Shout):
+    """Keeps what cannot be copied."""
+
+    lock: object = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
+class Single(Locked):
+    """Keeps it, and says so."""
+
+    one_process: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Newest(Shout):
+    """Appends the text of the pool that it read last."""
+
+    last: str = ""
+
+    def prepared(self, around):
+        return Newest(last=around.pool()[-1])
+
+    def __call__(self, texts, n, rng):
+        return [[text + self.last + "!"] for text in texts]
+
+
 @pytest.mark.parametrize(
     ("toy", "complaint"),
     [
@@ -390,10 +439,15 @@ class Seeder(Shout):
         (Forgetful, "lists of variants"),
         (Gambler, "other variants"),
         (Seeder, "global"),
+        (Silent, "says nothing"),
+        (Learner, "what it was asked before"),
+        (Locked, "one_process is not True"),
+        (Newest, "the order in which it is told"),
     ],
 )
 def test_a_broken_augmenter_is_noticed(toy, complaint):
     check_augmenter(Shout())
+    check_augmenter(Single())
     with pytest.raises(ContractError, match=complaint):
         check_augmenter(toy())
 

@@ -12,7 +12,11 @@ from alloop.registry import Registry
 
 
 class Augmenter(Protocol):
-    """Makes variants. All its randomness comes from `rng`, whatever the library underneath uses."""
+    """Makes variants. All its randomness comes from `rng`, whatever the library underneath uses.
+
+    Many texts are shared out among processes, each with a copy (by pickle). An augmenter of which there must be only
+    one, since it keeps a model in memory or talks to a server, says so in a class variable: `one_process = True`.
+    """
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
         """At most n different variants of each text, never the text itself; fewer where none can be found."""

@@ -127,12 +127,13 @@ class Setup:
     def config_of(self, run: Run) -> Config:
         """A run's config: an ordinary one, with no options but those of its own plug-ins.
 
-        `random` draws at random from the first text on: it stands for labelling a random sample.
+        `random` draws at random from the first text on, and each text once: it stands for labelling a random sample.
         """
         shared = self.config
         cold_start, uniformly = shared.round.cold_start, {}
         if run.strategy == RANDOM:
-            cold_start, uniformly = RANDOM, {"batch_mode": "top", "balance": False}
+            cold_start = RANDOM
+            uniformly = {"batch_mode": "top", "balance": False, "relabel_share": 0.0, "repeat_share": 0.0}
         used = {run.strategy, run.tuner, cold_start, "simulated", shared.annotate.consensus, *shared.augment.use}
         return shared.model_copy(
             update={

@@ -46,13 +46,20 @@ def _settings(context: Context) -> str:
     return json.dumps([annotate.backend, annotate.url, annotate.project])
 
 
-def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
-    """Also what is read while waiting is kept, with how far that was."""
+def keep(context: Context, pulled: Pulled) -> tuple[int, int]:
+    """Store what was read, with how far that was; returns how many answers are new and how many tasks gone."""
     store = context.project.store
     backend = context.config.annotate.backend + (f":{pulled.instance}" if pulled.instance else "")
     new = store.add_annotations(backend, pulled.annotations)
     gone = store.withdraw(pulled.gone)
     store.set_cursor(_settings(context), pulled.upto)
+    return new, gone
+
+
+def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
+    """Also what is read while waiting is kept."""
+    store = context.project.store
+    new, gone = keep(context, pulled)
     if not context.now and waiting_for(context) is not None:
         return None
     task = context.config.task
@@ -164,7 +171,7 @@ def seen_labels(resolved: Sequence[Resolved]) -> set[tuple[str, ...]]:
 def waiting_for(context: Context) -> WaitingError | None:
     """Why the round cannot go on yet, or None. A skip is an answer."""
     asked = context.config.annotate.annotators_per_text
-    tasks = context.project.store.task_answers(last_batch=context.low_water is None)
+    tasks = context.project.store.task_answers(last_batch=context.low_water is None, reviews=False)
     answered = sum(labelled + skipped >= asked for _, labelled, skipped in tasks)
     if context.low_water is not None:
         enough = len(tasks) - answered < max(1, context.low_water)
