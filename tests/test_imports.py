@@ -22,7 +22,6 @@ LAYERS = (
     {"advice", "anchoring", "augmentation", "checks", "pace", "project", "shelf"},
     {"repeats", "steps"},
     {"agreement"},
-    {"agreement", "repeats", "steps"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
     {"leaving", "outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},
