@@ -239,6 +239,8 @@ def report(project: Project) -> dict[str, Any]:
     the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
     not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
     "dev_accuracy" or "dev_f1_micro".
+    "spent" is what augmenters had cost by then, None where none costs anything: {name: {"requests", "tokens_in",
+    "tokens_out", "cost", "stopped"}}.
     "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
     "ece_uncalibrated" is the calibration error without it.
     """
@@ -265,6 +267,7 @@ def report(project: Project) -> dict[str, Any]:
                 "tuner": config.model.tuner,
                 "note": results.get("select", {}).get("note"),
                 "training": results["train"].get("measured", {}).get("curve"),
+                "spent": results.get("augment", {}).get("spent"),
                 "temperature": results["train"].get("measured", {}).get("temperature"),
             }
         )
@@ -445,7 +448,19 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.append("Pushed nothing.")
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
+    sentences += spent_words(results.get("augment", {}).get("spent") or {})
     return " ".join(sentences)
+
+
+def spent_words(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence on what each augmenter has cost so far, and why it asks for no more."""
+    said = []
+    for name, one in spent.items():
+        tokens = f"{one['tokens_in'] + one['tokens_out']:,} tokens"
+        cost = f" for {one['cost']:,.2f}" if one["cost"] else ""
+        stopped = f" It asks no more: {one['stopped']}." if one["stopped"] else ""
+        said.append(f"So far {name} has made {one['requests']:,} requests of {tokens}{cost}.{stopped}")
+    return said
 
 
 def _measured_words(report: Mapping[str, Any], number: int) -> str:

@@ -3,11 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alloop.augmenters import Prepares, Surroundings
+from alloop.augmenters import Prepares, Spends, Surroundings
 from alloop.config import Config
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
@@ -68,9 +69,20 @@ def _surroundings(name: str, context: Context, resolved: Sequence[Resolved]) -> 
         kind=task.kind,
         labels={text.text: one.labels for text, one in zip(texts, resolved, strict=True)},
         pool=pool,
-        directory=context.project.root / "cache" / name,
+        directory=_kept_in(context, name),
         descriptions={label.name: label.description for label in task.labels if label.description},
     )
+
+
+def _kept_in(context: Context, name: str) -> Path:
+    return context.project.root / "cache" / name
+
+
+def _spent(context: Context) -> dict[str, Any]:
+    """What each augmenter that spends has spent in the project's life; nothing where none does."""
+    built = {name: context.project.augmenter(context.config, name) for name in context.config.augment.use}
+    spent = {name: one.spent(_kept_in(context, name)) for name, one in built.items() if isinstance(one, Spends)}
+    return {"spent": spent} if spent else {}
 
 
 def variants_wanted(config: Config, resolved: Sequence[Resolved]) -> dict[str, int]:
@@ -87,4 +99,4 @@ def variants_wanted(config: Config, resolved: Sequence[Resolved]) -> dict[str, i
 
 def save(context: Context, rows: list[Variant]) -> dict[str, Any]:
     context.project.store.add_variants(context.round.number, rows)
-    return {"variants": len(rows), "rejected": sum(row[6] is not None for row in rows)}
+    return {"variants": len(rows), "rejected": sum(row[6] is not None for row in rows), **_spent(context)}
