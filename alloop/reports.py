@@ -456,10 +456,11 @@ def spent_words(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A sentence on what each augmenter has cost so far, and why it asks for no more."""
     said = []
     for name, one in spent.items():
-        tokens = f"{one['tokens_in'] + one['tokens_out']:,} tokens"
-        cost = f" for {one['cost']:,.2f}" if one["cost"] else ""
-        stopped = f" It asks no more: {one['stopped']}." if one["stopped"] else ""
-        said.append(f"So far {name} has made {one['requests']:,} requests of {tokens}{cost}.{stopped}")
+        requests = f"{one['requests']:,} request{'s' if one['requests'] != 1 else ''}"
+        cost = f", which cost {one['cost']:.3g}" if one["cost"] else ""
+        said.append(f"So far {name} made {requests} of {one['tokens_in'] + one['tokens_out']:,} tokens{cost}.")
+        if one["stopped"]:
+            said.append(f"It asks no more: {one['stopped']}.")
     return said
 
 

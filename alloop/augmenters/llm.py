@@ -107,8 +107,8 @@ class Llm:
     def spent(self, directory: Path) -> dict[str, Any]:
         """In the project's life: requests, tokens_in, tokens_out, cost; and what stopped it, None where nothing did."""
         ledger = Ledger.of(directory)
-        names = ("requests", "tokens_in", "tokens_out", "cost", "stopped")
-        return {name: getattr(ledger, name) for name in names}
+        sums = {name: getattr(ledger, name) for name in ("requests", "tokens_in", "tokens_out")}
+        return {**sums, "cost": round(ledger.cost, 9), "stopped": ledger.stopped}
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
         raise ConfigError(
