@@ -17,6 +17,7 @@ from alloop import config as configs
 from alloop.annotators import Annotator, Desk, annotators
 from alloop.augmenters import Augmenter, augmenters
 from alloop.config import Config
+from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
 from alloop.files import is_whole
@@ -272,6 +273,7 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
         ("round.strategy", strategies, config.round.strategy),
         ("round.cold_start", strategies, config.round.cold_start),
         ("annotate.with", annotators, config.annotate.backend),
+        ("annotate.consensus", consensus_rules, config.annotate.consensus),
         ("run.executor", executors, config.run.executor),
         *(("augment.use", augmenters, name) for name in config.augment.use),
         *([] if config.run.stop is None else [("run.stop", stopping, config.run.stop)]),

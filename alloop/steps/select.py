@@ -1,4 +1,4 @@
-"""Select: the texts to ask about, some of them drawn at random."""
+"""Select: the texts to ask about, some of them drawn at random, some of them again."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from alloop.seeds import rng_for
+from alloop.steps import relabel
 from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids
 from alloop.steps.score import FROZEN, LABELLED, LABELS, is_cold, labelled_ids, strategy_name
@@ -25,18 +26,25 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     selectable = context.selectable
     batch = min(context.room, len(selectable))
     rng = rng_for(context.round.seed, context.round.number, "select")
-    at_random = min(_random_now(context), batch)
+    again, doubted = _again(context, batch)
+    batch -= len(again)
+    at_random = min(_due(context, context.config.round.random_share), batch)
     drawn = sorted(rng.choice(len(selectable), at_random, replace=False))
     random_ids = {selectable[i] for i in drawn}
     pool = _pool(context, selectable, random_ids)
     n = min(batch - at_random, len(pool))
     picks, note = _picked(context, pool, n, len(selectable) - at_random, _to_be_unlike(context, random_ids), rng)
+    picks, opinions = _with_second_opinions(context, picks, min(doubted, n), {one.text_id for one in again})
     predicted = _predictions_of(context, [*random_ids, *(pick.text_id for pick in picks)])
     probability = at_random / len(selectable)
-    draws = [PickRow(one, 0, None, "random", probability, None) for one in sorted(random_ids)]
+    draws = [PickRow(one, 0, None, "random", probability, None, "random") for one in sorted(random_ids)]
     # random ones stand anywhere in the queue, so that half a batch answered holds half of them
     for draw, place in zip(draws, sorted(rng.integers(0, len(picks) + 1, len(draws))), strict=True):
         picks.insert(place, draw)
+    # and so do those asked about again, so that nobody can tell them by their place
+    again += opinions
+    for one, place in zip(again, sorted(rng.integers(0, len(picks) + 1, len(again))), strict=True):
+        picks.insert(place, one)
     ranked = [
         dataclasses.replace(pick, rank=rank, predicted=predicted.get(pick.text_id))
         for rank, pick in enumerate(picks, 1)
@@ -44,10 +52,46 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     return ranked, note
 
 
-def _random_now(context: Context) -> int:
-    """How many of this batch are drawn at random; what a round's fraction leaves over comes in a later one."""
+def _again(context: Context, batch: int) -> tuple[list[PickRow], int]:
+    """Labelled texts to ask about whatever the new ones are worth, and how many more may take a new one's place.
+
+    Ties come first. Where several people answer each text they go back whatever the share, in half of a batch at most.
+    """
     settings = context.config.round
-    due = settings.random_share * settings.batch
+    repeats = int(min(_due(context, settings.repeat_share), settings.repeat_share * batch))
+    share = int(min(_due(context, settings.relabel_share), settings.relabel_share * batch))
+    most = max(share, batch // 2) if context.config.annotate.annotators_per_text > 1 else share
+    tied = relabel.ties(context, most) if most else []
+    asked = {one.text_id for one in tied}
+    drawn = [one for one in relabel.repeats(context, repeats) if one.text_id not in asked] if repeats else []
+    return tied + drawn[: batch - len(tied)], 0 if is_cold(context) else max(0, share - len(tied))
+
+
+def _with_second_opinions(
+    context: Context, picks: list[PickRow], most: int, left_out: set[str]
+) -> tuple[list[PickRow], list[PickRow]]:
+    """The picks of new texts that stay, and the labelled ones that take the place of some of the last ones.
+
+    What is drawn uniformly must not depend on what it says: of such picks the last ones are no random texts any more,
+    as they have to be worth more than a second opinion to stay.
+    """
+    if not most:
+        return picks, []
+    kept, last = picks[:-most], picks[-most:]
+    kept = [
+        one
+        if one.probability is None
+        else dataclasses.replace(one, probability=one.probability * len(kept) / len(picks))
+        for one in kept
+    ]
+    last = [dataclasses.replace(one, probability=None, purpose="pick") for one in last]
+    stayed, opinions = relabel.second_opinions(context, last, left_out)
+    return kept + stayed, opinions
+
+
+def _due(context: Context, share: float) -> int:
+    """How many of this batch make up a share; what a round's fraction leaves over comes in a later one."""
+    due = share * context.config.round.batch
     before = sum(bool(context.project.store.picks(n)) for n in range(1, context.round.number))
     return int(due * (before + 1) + 1e-9) - int(due * before + 1e-9)
 
@@ -132,7 +176,7 @@ def _picked(
     uniformly = picks.at_random and from_all
     probability = n / of if uniformly else None
     return [
-        PickRow(pool.ids[int(row)], 0, float(score), name, probability, None)
+        PickRow(pool.ids[int(row)], 0, float(score), name, probability, None, "random" if uniformly else "pick")
         for row, score in zip(picks.index, picks.score, strict=True)
     ], picks.note
 
