@@ -249,6 +249,8 @@ def report(project: Project) -> dict[str, Any]:
     the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
     not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
     "dev_accuracy" or "dev_f1_micro".
+    "spent" is what augmenters had cost by then, None where none costs anything: {name: {"requests", "tokens_in",
+    "tokens_out", "cost", "stopped"}}.
     "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
     "ece_uncalibrated" is the calibration error without it. "augmentation" is what became of variants and what the gate
     decided, see `alloop.augmentation`; None where there are none.
@@ -276,6 +278,7 @@ def report(project: Project) -> dict[str, Any]:
                 "tuner": config.model.tuner,
                 "note": results.get("select", {}).get("note"),
                 "training": results["train"].get("measured", {}).get("curve"),
+                "spent": results.get("augment", {}).get("spent"),
                 "temperature": results["train"].get("measured", {}).get("temperature"),
             }
         )
@@ -500,7 +503,20 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.insert(2, verdicts_words(verdicts))
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
+    sentences += spent_words(results.get("augment", {}).get("spent") or {})
     return " ".join(sentences)
+
+
+def spent_words(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence on what each augmenter has cost so far, and why it asks for no more."""
+    said = []
+    for name, one in spent.items():
+        requests = f"{one['requests']:,} request{'s' if one['requests'] != 1 else ''}"
+        cost = f", which cost {one['cost']:.3g}" if one["cost"] else ""
+        said.append(f"So far {name} made {requests} of {one['tokens_in'] + one['tokens_out']:,} tokens{cost}.")
+        if one["stopped"]:
+            said.append(f"It asks no more: {one['stopped']}.")
+    return said
 
 
 def _measured_words(report: Mapping[str, Any], number: int) -> str:
