@@ -8,9 +8,12 @@ import pytest
 
 from alloop.augmentation import augmentation, verdicts_words
 from alloop.config import parse
+from alloop.figures import curve_text
 from alloop.ingest import text_id as id_of
 from alloop.languages import Languages
+from alloop.pages import page
 from alloop.project import Project
+from alloop.reports import outcome_text, report
 from alloop.rounds import run_round
 from alloop.steps import augment, filters, gate, policies
 from alloop.steps.context import Context
@@ -291,7 +294,7 @@ def test_no_variant_is_made_of_texts_that_measure(context: Context):
     store = context.project.store
     drawn = resolved(context)[0].text_id
     with store.transaction():
-        store.add_picks(1, [PickRow(drawn, 1, None, "random", 0.1, {"animal": 1.0})])
+        store.add_picks(1, [PickRow(drawn, 1, None, "random", 0.1, {"animal": 1.0}, "random")])
     later = more_labels(context, 41)
     parents = {one.text_id for one in policies.parents(later, resolved(later))}
     assert drawn not in parents
@@ -308,6 +311,12 @@ def test_a_round_decides_by_the_stand_in_and_trains_on_what_is_on(make_project: 
     assert len(project.store.jobs("gate")) == 2
     on = results["augment"]["on"]
     assert (results["train"]["variants"] > 0) == bool(on)
+    assert ("Augmentation on" in outcome_text(project, 2)) == bool(on)
+    found = report(project)
+    text = curve_text([found], 120)
+    assert "whether the labels at hand show that it helps" in text
+    assert text.count("swap-words") == 2  # a decision and its variants
+    assert "<h2>Augmentation</h2>" in page([found])
 
 
 @pytest.mark.slow
