@@ -1,4 +1,4 @@
-"""The pages say what the program has: of each tuner a page with its options, of augmentation all keys and reasons."""
+"""The pages about plug-ins and augmentation say what the program has: each tuner, each augmenter, each key."""
 
 import re
 from dataclasses import fields
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from alloop.augmenters import augmenters
 from alloop.config import Augment
 from alloop.steps.filters import REASONS
 from alloop.tuning import tuners
@@ -53,3 +54,9 @@ def test_the_page_about_augmentation_names_every_key_and_every_reason() -> None:
     page = (DOCS / "augmentation.md").read_text(encoding="utf-8")
     assert not {key for key in Augment.model_fields if f"| `{key}` |" not in page}
     assert not {reason for reason, why in REASONS.items() if f"| {reason} | {why} |" not in page}
+
+
+def test_every_augmenter_has_a_row_that_says_when_it_hurts() -> None:
+    page = (DOCS / "augmenters.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| .+ \| .+ \| .+ \|$", page.split("## How fast")[0], re.MULTILINE)
+    assert sorted(rows) == augmenters.names()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from alloop.augmentation import augmentation, verdicts_words
 from alloop.config import parse
 from alloop.figures import curve_text
 from alloop.ingest import text_id as id_of
+from alloop.intake import create
 from alloop.languages import Languages
 from alloop.pages import page
 from alloop.project import Project
@@ -19,6 +21,7 @@ from alloop.steps import augment, filters, gate, policies
 from alloop.steps.context import Context
 from alloop.steps.gate import Gain, gain
 from alloop.store import PickRow, Resolved, Variant
+from tests.conftest import project_toml
 from tests.hostile import HOSTILE
 
 MakeProject = Callable[..., Project]
@@ -143,6 +146,19 @@ def test_a_variant_farther_from_its_parent_than_other_labels_are_is_rejected(con
     said = filters.rejections(filters.Around(context, resolved(context), far), [row])
     assert said[0] is not None
     assert said[0].startswith("far from its parent: similarity 0.7")
+
+
+def test_of_several_labels_the_one_is_named_that_the_model_was_right_about():
+    y, of_parent = np.array([1.0, 0, 0]), np.array([0.8, 0.9, 0.1])  # wrong about the second
+    assert filters._contradiction(np.array([0.04, 0.99, 0.5]), of_parent, y, "multi") == (0, pytest.approx(0.96))
+    assert filters._contradiction(np.array([0.2, 0.99, 0.5]), of_parent, y, "multi") is None
+
+
+def test_a_model_that_was_wrong_about_the_parent_is_not_asked():
+    y, said = np.array([1.0, 0, 0]), np.array([0.02, 0.97, 0.01])
+    assert filters._contradiction(said, np.array([0.6, 0.3, 0.1]), y, "single") == (1, pytest.approx(0.97))
+    assert filters._contradiction(said, np.array([0.3, 0.6, 0.1]), y, "single") is None
+    assert filters._contradiction(np.array([0.3, 0.6, 0.1]), np.array([0.6, 0.3, 0.1]), y, "single") is None
 
 
 def test_hostile_texts_go_through_every_filter(make_project: MakeProject, context: Context):
@@ -349,3 +365,23 @@ def test_mixup_is_judged_though_it_makes_no_texts(make_project: MakeProject, mon
     results = project.store.step_results(2)
     assert results["augment"]["on"] == ["mixup"]
     assert results["train"]["variants"] == 0
+
+
+@pytest.mark.slow
+def test_hostile_texts_go_through_a_round_and_its_report(
+    tmp_path: Path, write_csv: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(augment, "vectors", lambda project, config, texts: vectors(texts))
+    texts = [text.encode("utf-8", "replace").decode().replace("\0", "") for text in HOSTILE.values()]
+    rows = [[text, ("animal", "<b>vehicle")[place % 2]] for place, text in enumerate(texts) if text.strip()]
+    config = tmp_path / "hostile.toml"
+    more = '[augment]\nuse = ["swap-words", "keyboard"]\n'
+    config.write_text(project_toml(annotate="file", labels='labels = ["animal", "<b>vehicle"]', more=more))
+    project, _ = create(tmp_path / "p", source=config, data=[write_csv("pool.csv", ["text", "label"], rows)])
+    run_round(project, push=False)
+    assert project.store.step_results(1)["augment"]["variants"] > 40
+    found = report(project)
+    assert "Augmentation" in page([found])
+    assert "<b>vehicle" not in page([found])
+    assert "swap-words" in curve_text([found], 80)
+    assert max(map(len, curve_text([found], 80).splitlines())) <= 80

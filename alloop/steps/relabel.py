@@ -11,6 +11,7 @@ from itertools import takewhile
 
 import numpy as np
 
+from alloop.consensus import is_tied
 from alloop.records import Kind
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
@@ -132,15 +133,6 @@ def _inside(probs: np.ndarray) -> np.ndarray:
     """Rows that sum to 1 in double precision, no class impossible."""
     clipped = np.clip(np.asarray(probs, np.float64), 1e-9, 1)
     return np.asarray(clipped / clipped.sum(1, keepdims=True))
-
-
-def is_tied(said: Said, kind: Kind) -> bool:
-    """Whether as many votes stand against a text's label as for it."""
-    if kind == "multi":
-        counts = Counter(label for _, labels in said for label in labels)
-        return any(2 * count == len(said) for count in counts.values())
-    counted = Counter(labels for _, labels in said).most_common(2)
-    return len(counted) > 1 and counted[0][1] == counted[1][1]
 
 
 def _votes(context: Context) -> dict[str, Said]:
