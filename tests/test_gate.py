@@ -216,7 +216,7 @@ def test_a_gain_above_zero_turns_an_augmenter_on_and_a_job_says_why(context: Con
     assert [job.config["augmenter"] for job in jobs] == ["swap-words", "keyboard"]
     assert jobs[0].result == {"on": True, "value": 0.02, "low": 0.01, "high": 0.03, "variants": 40 - result["rejected"]}
     assert jobs[0].seconds is not None
-    words = verdicts_words(result["gate"][:1])
+    words = verdicts_words(result["gate"][:1], 1)
     assert words == "Augmentation on (swap-words): +2.0 points (+1.0 to +3.0)."
 
 
@@ -226,7 +226,7 @@ def test_what_is_refused_stays_stored_and_is_not_learnt_from(context: Context, m
     done = judged(context, monkeypatch, -0.008)
     assert context.results["augment"]["on"] == []
     assert len(done.rows) > 40
-    assert verdicts_words(context.results["augment"]["gate"][:1]) == (
+    assert verdicts_words(context.results["augment"]["gate"][:1], 1) == (
         "Augmentation off (swap-words): −0.8 points (−1.8 to +0.2)."
     )
     assert not any(one.is_variant for one in fit_job(context, resolved(context), ()).train)
@@ -250,7 +250,8 @@ def test_a_decision_stands_until_the_labels_have_grown_by_half(context: Context,
     later = more_labels(context, 59)
     judged(later, monkeypatch, -0.5)
     assert later.results["augment"]["on"] == ["swap-words", "keyboard"]
-    assert [one["round"] for one in later.results["augment"]["gate"]] == [1, 1]
+    said = verdicts_words(later.results["augment"]["gate"], 2)
+    assert said.count("+2.0 points (+1.0 to +3.0), as of round 1.") == 2
     grown = more_labels(later, 60)
     judged(grown, monkeypatch, -0.5)
     assert grown.results["augment"]["on"] == []
@@ -268,7 +269,7 @@ def test_with_too_few_labels_it_is_off_and_says_so(make_project: MakeProject, co
     few = resolved(context)[:12]
     found = gate.verdicts(context, few, {"swap-words": {}, "keyboard": {}}, vectors)
     assert [one.is_on for one in found] == [False, False]
-    assert verdicts_words([found[0].as_json]) == (
+    assert verdicts_words([found[0].as_json], found[0].round) == (
         "Augmentation off (swap-words): 12 labels are too few to tell; it takes 20."
     )
 
@@ -277,7 +278,7 @@ def test_without_the_gate_all_are_on(context: Context):
     off = more_labels(context, 40, gate="off")
     found = gate.verdicts(off, resolved(off), {}, vectors)
     assert [one.is_on for one in found] == [True, True]
-    assert "it was not judged" in verdicts_words([found[0].as_json])
+    assert "it was not judged" in verdicts_words([found[0].as_json], found[0].round)
 
 
 def test_the_report_has_every_decision_and_every_reason(context: Context, monkeypatch: pytest.MonkeyPatch):
