@@ -500,7 +500,7 @@ def outcome_text(project: Project, number: int) -> str:
     else:
         sentences.append("Pushed nothing.")
     if verdicts := results.get("augment", {}).get("gate"):
-        sentences.insert(2, verdicts_words(verdicts))
+        sentences.insert(2, verdicts_words(verdicts, number))
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
     sentences += spent_words(results.get("augment", {}).get("spent") or {})
