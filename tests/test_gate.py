@@ -291,7 +291,7 @@ def test_no_variant_is_made_of_texts_that_measure(context: Context):
     store = context.project.store
     drawn = resolved(context)[0].text_id
     with store.transaction():
-        store.add_picks(1, [PickRow(drawn, 1, None, "random", 0.1, {"animal": 1.0})])
+        store.add_picks(1, [PickRow(drawn, 1, None, "random", 0.1, {"animal": 1.0}, "random")])
     later = more_labels(context, 41)
     parents = {one.text_id for one in policies.parents(later, resolved(later))}
     assert drawn not in parents

@@ -13,14 +13,15 @@ import alloop
 PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
-    {"errors", "records", "seeds", "files", "hints", "progress", "modeling_alloop", "sharing"},
+    {"errors", "records", "seeds", "files", "hints", "progress", "sharing", "modeling_alloop"},
     {"registry", "config", "metrics", "efficiency", "ingest", "exporting"}
     | {"languages", "pretrained", "similar", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
     {"advice", "anchoring", "augmentation", "checks", "pace", "project", "shelf"},
-    {"agreement", "repeats", "steps"},
+    {"repeats", "steps"},
+    {"agreement"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
     {"leaving", "outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},

@@ -168,7 +168,7 @@ def test_an_older_projects_picks_are_told_apart_by_their_probability(make_projec
     purposes = [one.purpose for one in project.store.picks(1)]
     connection = sqlite3.connect(project.root / "alloop.db")
     connection.execute("ALTER TABLE picks DROP COLUMN purpose")
-    connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm004_purpose'")
+    connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_purpose'")
     connection.commit()
     older = Project.open(project.root)
     assert [one.purpose for one in older.store.picks(1)] == purposes  # as read-only commands see them

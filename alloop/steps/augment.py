@@ -67,12 +67,12 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     """
     options = context.config.options_of(name)
     augmenter = augmenters.build(name, **options)
-    if isinstance(augmenter, Prepares):
-        augmenter = augmenter.prepared(_surroundings(name, context, resolved))
     stored = json.dumps(options, sort_keys=True)
     have = context.project.store.variant_counts(name, stored)
     wanted = variants_wanted(context.config, resolved)
     missing = [one for one in resolved if have.get(one.text_id, 0) < wanted[one.text_id]]
+    if missing and isinstance(augmenter, Prepares):
+        augmenter = augmenter.prepared(_surroundings(name, context, resolved))
     texts = context.project.store.texts([one.text_id for one in missing])
     asked = [(text.id, text.text, wanted[text.id]) for text in texts]
     make = partial(_made, augmenter, name, context.round.seed)
