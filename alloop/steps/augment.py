@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alloop.augmenters import Augmenter, Prepares, Surroundings, augmenters
+from alloop.augmenters import Augmenter, Prepares, Surroundings
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
 from alloop.seeds import seed_for
@@ -66,7 +66,7 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     A text that yields fewer than asked for is asked again in later rounds, with the same answer.
     """
     options = context.config.options_of(name)
-    augmenter = augmenters.build(name, **options)
+    augmenter = context.project.augmenter(context.config, name)
     stored = json.dumps(options, sort_keys=True)
     have = context.project.store.variant_counts(name, stored)
     wanted = variants_wanted(context.config, resolved)
