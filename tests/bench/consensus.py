@@ -369,10 +369,9 @@ def show(out: Path) -> None:
     for name in ("convabuse", "snow_rte"):
         one = equal[f"agreement on {name}"]
         spread = [f"{min(values):.2f} to {max(values):.2f}" for values in (one["kappas"], one["agrees"])]
-        lines.append(
-            f"| {name} | {one['texts']:,} | {one['annotators']} | {one['alpha']:.3f} "
-            f"({one['low']:.3f}–{one['high']:.3f}) | {one['alpha_apart']:.0e} | {one['pairs']} | {one['kappa_apart']:.0e} | {spread[0]} | {spread[1]} |"
-        )
+        alpha = f"{one['alpha']:.3f} ({one['low']:.3f}–{one['high']:.3f}) | {one['alpha_apart']:.0e}"
+        kappa = f"{one['pairs']} | {one['kappa_apart']:.0e}"
+        lines.append(f"| {name} | {one['texts']:,} | {one['annotators']} | {alpha} | {kappa} | {' | '.join(spread)} |")
     lines += [
         "",
         "## A crowd: snow_rte",
