@@ -35,7 +35,7 @@ from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
 
 TEXTS = ("the invoice is wrong", "please refund my card", "i was charged twice", "my payment did not arrive")
 MORE_TEXTS = ("the app crashes at once", "i cannot log in", "the screen stays black", "an error after the update")
-ODD_TEXTS = (
+ODD_TEXTS = [
     "",
     " \n",
     "x",
@@ -43,14 +43,12 @@ ODD_TEXTS = (
     "ünïcødé 漢字 🙂",
     "لماذا تم رفض بطاقتي",
     "a\0b\tcharged\r\ntwice\x1b[0m",
-    "charged " * 3000,
-)
-ODD_TEXTS += (
+    "twice " * 3000,
     "<p class='a b'>My <b>card</b></p>",
     "=cmd|' /C calc'!A0",
     "Hello {{name}} https://a.b/c?d",
     "a" * 100_000,
-)
+]
 LABELS = ("billing", "technical")
 KINDS: tuple[Kind, ...] = ("single", "multi")
 PICKLED = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".dill"}  # loading one can run any code

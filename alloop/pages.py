@@ -16,11 +16,17 @@ from alloop import plots
 from alloop.augmentation import DECISIONS, VARIANTS, decision_rows, variant_rows
 from alloop.errors import DataError
 from alloop.figures import (
+    MOST_ANNOTATORS,
     MOST_CONFUSED,
+    MOST_LABELS,
+    MOST_PAIRS,
     against_header,
+    agreement_sentences,
+    annotator_rows,
     area_cells,
     efficiency_words,
     measured_on,
+    pair_rows,
     pays_for_test,
     short,
     stopping_rows,
@@ -63,7 +69,7 @@ def page(reports: Sequence[Report]) -> str:
         parts += [_curve(drawn, figures), _efficiency(drawn), _audit(drawn, figures), _rounds(drawn)]
         parts += [_labels(drawn, figures)]
         parts += [_confusions(drawn, figures), _training(drawn, figures), _seconds(drawn, figures)]
-        parts += [_stopping(drawn), _augmentation(drawn)]
+        parts += [_agreement(drawn), _stopping(drawn), _augmentation(drawn)]
     title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     about = "What each label bought: how good the model is after every round of labelling."
     return _whole(title, "alloop report", about, parts, figures, library)
@@ -346,6 +352,44 @@ def _training(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
 def _seconds(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
     figures["seconds"] = plots.step_seconds(drawn)
     return _box("Seconds per round" + ("" if len(drawn) == 1 else ", on average"), _place("seconds"))
+
+
+def _agreement(drawn: Sequence[Report]) -> str:
+    """How far annotators agree with each other, and how good each of them is."""
+    parts = []
+    for report in drawn:
+        if sentences := agreement_sentences(report):
+            title = f"<h3>{_name(report['project'])}</h3>" if len(drawn) > 1 else ""
+            tables = ""
+            if found := report.get("agreement"):
+                tables = _plain_table(*annotator_rows(report), MOST_ANNOTATORS)
+                tables += _plain_table(*pair_rows(found), MOST_PAIRS) + _contested(report)
+            words = f'<p class="quiet">{escape(sentences)}</p>'
+            parts.append(f'<div>{title}{words}<div class="tables">{tables}</div></div>')
+    return _box("Agreement of annotators", "".join(parts)) if parts else ""
+
+
+def _plain_table(header: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
+    """The first column in words; of more rows than `most`, how many are left out."""
+    if not rows:
+        return ""
+    head = "".join(f"<th{'' if at else ' class=words'}>{escape(one)}</th>" for at, one in enumerate(header))
+    lines = [
+        "<tr>" + "".join(f"<td{'' if at else ' class=words'}>{_name(one)}</td>" for at, one in enumerate(row)) + "</tr>"
+        for row in rows[:most]
+    ]
+    rest = f'<p class="quiet">and {len(rows) - most:,} more</p>' if len(rows) > most else ""
+    return f"<div>{_table(head, lines)}{rest}</div>"
+
+
+def _contested(report: Report) -> str:
+    """Alpha of each label against all others, the most contested first."""
+    alphas = report["agreement"]["alpha"]["labels"]
+    known = sorted((value, label) for label, value in alphas.items() if value is not None)
+    if len(known) < 2 or (report["kind"] == "single" and len(alphas) == 2):  # two answers are one question
+        return ""
+    rows = [(short(label, 40), f"{value:.2f}") for value, label in known]
+    return _plain_table(("label", "alpha"), rows, MOST_LABELS)
 
 
 def _stopping(drawn: Sequence[Report]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from alloop import config as configs
 from alloop.annotators import Annotator, Desk, annotators
-from alloop.augmenters import augmenters
+from alloop.augmenters import Augmenter, augmenters
 from alloop.config import Config
 from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, LockedError, did_you_mean
@@ -33,6 +33,7 @@ from alloop.work import TunerSpec
 CONFIG = "alloop.toml"
 DATABASE = "alloop.db"
 MIXUP = "mixup"  # the augmenter that makes no texts: it is the tuner that mixes
+MODELS = ("base", "forth", "back")  # options of augmenters that name a model
 BASES = "bases"  # where adapted bases are, in the project
 
 
@@ -160,6 +161,12 @@ class Project:
         """
         own = self.own_base(str(spec.options.get("base", "")))
         return spec if own is None else TunerSpec(spec.name, {**spec.options, "base": str(own)})
+
+    def augmenter(self, config: Config, name: str) -> Augmenter:
+        """An augmenter that finds models of the project's own whatever the current directory is, as `located` does."""
+        options = config.options_of(name)
+        own = {key: self.own_base(value) for key, value in options.items() if key in MODELS and isinstance(value, str)}
+        return augmenters.build(name, **options | {key: str(path) for key, path in own.items() if path is not None})
 
     def learner(self, spec: TunerSpec) -> TunerSpec:
         """A tuner that can be fitted: located, and with the whole paths of its teacher and of other tasks, which only

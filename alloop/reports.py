@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from alloop.advice import advice, history
+from alloop.agreement import agreement, aliases
 from alloop.anchoring import anchoring
 from alloop.annotators import HasAddress
 from alloop.augmentation import augmentation, verdicts_words
 from alloop.config import Config, restore
+from alloop.consensus import is_tied
 from alloop.errors import AlloopError
 from alloop.pace import pace, pace_words
 from alloop.project import CONFIG, Project, is_alive
+from alloop.repeats import self_agreement
 from alloop.steps import STEPS
+from alloop.steps.pull import annotator_qualities, usable_votes
 from alloop.store import MetricRow, RoundRow, Store
 
 IN_THE_INBOX = ("terminal", "file")  # annotators whose answers can be read at once, without a network
@@ -37,7 +41,8 @@ def status(project: Project) -> dict[str, Any]:
     """Counts, where the round stands, and in "next" what to type now.
 
     "labelled" and "skipped" are texts, "waiting" is tasks nobody has answered yet, "unread" tasks whose answers the
-    next round will read, "unused" answers without a label of today. "left" is how many pool texts can still be picked.
+    next round will read, "unused" answers without a label of today, "tied" texts whose votes are evenly
+    split. "left" is how many pool texts can still be picked.
     "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
     "stopping" is what every stopping rule says: name -> {"stop", "since", "evidence", "first"}, see `alloop.advice`.
     """
@@ -54,7 +59,8 @@ def status(project: Project) -> dict[str, Any]:
             "skipped": answers["pool"]["skipped"] + answers["test"]["skipped"],
             "waiting": sum(not answered for answered in tasks.values()),
             "unread": unread,
-            "unused": _unused(store),
+            "unused": _pulled(store, "unused"),
+            "tied": _pulled(store, "tied"),
         },
         "round": _round(store, row),
         "seconds": {} if row is None else store.step_seconds(row.number),
@@ -78,11 +84,11 @@ def _round(store: Store, row: RoundRow | None) -> dict[str, Any]:
     return {**found, "step": next((step.name for step in STEPS if step.name not in done), None)}
 
 
-def _unused(store: Store) -> int:
-    """How many annotations the newest pull had to leave out."""
+def _pulled(store: Store, what: str) -> int:
+    """What the newest pull counted: "unused" annotations that it had to leave out, "tied" texts."""
     for row in reversed(store.rounds()):
         if pulled := store.step_results(row.number).get("pull"):
-            return int(pulled.get("unused", 0))
+            return int(pulled.get(what, 0))
     return 0
 
 
@@ -236,6 +242,8 @@ def report(project: Project) -> dict[str, Any]:
     "labels" is what a model was trained on, "labels_paid" every answer that people were paid for by then: of each
     annotator, to each question. "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
+    "agreement" is how far they agree with each other, see `alloop.agreement`, None where no text has two answers;
+    "self_agreement" how far each with themselves, see `alloop.repeats`, None where nobody was asked twice.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
     not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of
     the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
@@ -279,10 +287,50 @@ def report(project: Project) -> dict[str, Any]:
         "label_names": list(names or project.config.task.names),
         "points": points,
         "confusion": last.get("evaluate", {}).get("confusion"),
+        "agreement": _agreement(project),
+        "self_agreement": _self_agreement(project),
         "anchoring": anchoring(store, project.config.task.kind, project.config.task.rename),
         "stopping": advice(project.config, history(store)),
         "augmentation": augmentation(store),
     }
+
+
+def _agreement(project: Project) -> dict[str, Any] | None:
+    """As `agreement` says, and: "rule", by which votes become labels, and the "quality" that it sees in annotators.
+
+    "left_out" is how many answers stood beside a suggestion, "tied" how many texts the votes leave even.
+    """
+    config, task = project.config, project.config.task
+    answers = project.store.answers()
+    if all(len(said) < 2 for said in answers.values()):
+        return None
+    votes, _ = usable_votes(answers, task.names, task.rename, task.kind)
+    spoken = project.store.spoken()
+    independent: dict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
+    for text_id, who, labels, is_shown in spoken:
+        if not is_shown:
+            independent[text_id].append((who, labels))
+    compared, _ = usable_votes(independent, task.names, task.rename, task.kind)
+    called = aliases([who for _, who, _, _ in spoken])
+    quality = {called[who]: value for who, value in annotator_qualities(project, config, votes).items()}
+    found = agreement(compared, task.kind, task.names, called)
+    return {
+        **found,
+        "annotators": [{**one, "quality": quality.get(one["annotator"])} for one in found["annotators"]],
+        "left_out": sum(is_shown for *_, is_shown in spoken),
+        "tied": sum(is_tied(said, task.kind) for said in votes.values()),
+        "rule": config.annotate.consensus,
+    }
+
+
+def _self_agreement(project: Project) -> dict[str, Any] | None:
+    """As `self_agreement` says, with annotators called as in "agreement"."""
+    found = self_agreement(project.store, project.config.task.rename)
+    if found is None:
+        return None
+    called = aliases([who for _, who, _, _ in project.store.spoken()])
+    people = [{**one, "annotator": called.get(one["annotator"], "a?")} for one in found["annotators"]]
+    return {**found, "annotators": people}
 
 
 def _stopping_series(stop: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -396,6 +444,7 @@ def status_text(found: Mapping[str, Any]) -> str:
     counts += [f"{labels['skipped']:,} skipped"] if labels["skipped"] else []
     counts += [f"{labels['unread']:,} new answers"] if labels["unread"] else []
     counts += [f"{labels['unused']:,} answers name no label of alloop.toml"] if labels["unused"] else []
+    counts += [f"{labels['tied']:,} tied"] if labels["tied"] else []
     lines.append(("labels", ", ".join([*counts, f"{labels['waiting']:,} tasks waiting in: {found['annotator']}"])))
     lines.append(("round", _round_words(state)))
     if found["seconds"]:

@@ -56,11 +56,11 @@ def shared(
             found[first] = made
             if not own:
                 start = time.monotonic()  # not before: the first piece waits for imports
-            elif not helpers:
+            elif most > 0 and not helpers:
                 rest_s = len(left) * (time.monotonic() - start) / own
-                wanted = min(most, int(rest_s / pays_from_s) if pays_from_s else most)
-                packed = _pickled(work) if wanted > 0 else None
-                helpers = [_Helper(packed, items, left, found, advance) for _ in range(wanted) if packed is not None]
+                if (wanted := min(most, int(rest_s / pays_from_s) if pays_from_s else most)) > 0:
+                    helpers = _called(wanted, work, items, left, found, advance)
+                    most = len(helpers)  # where nobody can be called, nobody is asked again
             own += 1
     finally:
         for helper in helpers:
@@ -133,12 +133,19 @@ class _Helper(Thread, Generic[T, R]):
                 self.advance(len(self.found[first]))
 
 
-def _pickled(work: object) -> bytes | None:
-    try:
-        return pickle.dumps(work)
-    except (
-        pickle.PicklingError,
-        TypeError,
-        AttributeError,
-    ):  # what pickle says of a function in a function, a lock, ..
-        return None
+def _called(
+    wanted: int,
+    work: Callable[[T], R],
+    items: Sequence[T],
+    left: deque[int],
+    found: dict[int, list[R]],
+    advance: Callable[[int], None],
+) -> list[_Helper[T, R]]:
+    """As many as can be had."""
+    helpers: list[_Helper[T, R]] = []
+    # what pickle says of a lock, or of a function in a function; what the system says where it has no room
+    with suppress(pickle.PicklingError, TypeError, AttributeError, OSError):
+        packed = pickle.dumps(work)
+        for _ in range(wanted):
+            helpers.append(_Helper(packed, items, left, found, advance))
+    return helpers

@@ -1,8 +1,8 @@
 """alloop audit: what is wrong with labels and texts, on projects small enough to know the answer by hand."""
 
-import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from alloop.auditing.confusions import differences
 from alloop.auditing.slices import _chosen, _measured
 from alloop.auditing.strays import neighbour_distance
 from alloop.auditing.suspects import suspects
-from alloop.intake import create
 from alloop.project import Project
 from alloop.rounds import run_round
-from alloop.tuning._vectors import write_vectors
+from tests.audited import OTHER, WRONG, audited, labelled, write
 from tests.command import alloop, done
 from tests.conftest import sentences
 
@@ -25,69 +24,11 @@ Make = Callable[..., Project]
 SECTIONS = (
     "suspicious conflicts leakage confused_by_people confused_by_model slices suggestions outliers languages balance"
 ).split()
-WRONG = ("the cat sleeps here", "the bus stops here", "the dog sleeps there")  # their labels are turned round below
-OTHER = {"animal": "vehicle", "vehicle": "animal"}
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """A project of (text, label, {column: value}) rows whose texts have given vectors: animals here, vehicles there.
-
-    Its annotator is the terminal, so that labels are opinions; `vector` says where else a text is.
-    """
-
-    def build(
-        rows: Sequence[tuple[str, str, Mapping[str, str]]],
-        test: Sequence[tuple[str, str]] = (),
-        vector: Mapping[str, Sequence[float]] | None = None,
-        labels: Sequence[str] = ("animal", "vehicle"),
-        annotate: str = "terminal",
-        kind: str = "single",
-        more: str = "",
-    ) -> Project:
-        columns = list(dict.fromkeys(name for _, _, about in rows for name in about))
-        write(tmp_path / "pool.csv", ["text", "label", *columns], [[t, *[y], *m.values()] for t, y, m in rows])
-        write(tmp_path / "test.csv", ["text", "label"], [list(one) for one in test])
-        texts = [text for text, _, _ in rows] + [text for text, _ in test]
-        (tmp_path / "vectors").mkdir(exist_ok=True)
-        given = vector or {}
-        write_vectors(
-            tmp_path / "vectors", "minilm", 128, texts, np.array([unit(given.get(t, place(t))) for t in texts])
-        )
-        config = tmp_path / "alloop.toml"
-        config.write_text(
-            f"[task]\nkind = '{kind}'\nlabels = {json.dumps(list(labels))}\n[data]\ntext = 'text'\nlabel = 'label'\n"
-            f"[model]\ntuner = 'features'\n[options.features]\nvectors = '{tmp_path / 'vectors'}'\n"
-            f"[annotate]\nwith = '{annotate}'\n[round]\nbatch = 1\n{more}"
-        )
-        project, _ = create(
-            tmp_path / "project",
-            source=config,
-            data=[str(tmp_path / "pool.csv")],
-            test=str(tmp_path / "test.csv") if test else None,
-        )
-        return project
-
-    return build
-
-
-def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-
-
-def unit(vector: Sequence[float]) -> np.ndarray:
-    return np.asarray(np.array(vector, np.float32) / np.linalg.norm(vector), np.float32)
-
-
-def place(text: str) -> Sequence[float]:
-    """Animals along the first axis, vehicles along the second, all else between, none twice in one place."""
-    wiggle = (sum(map(ord, text)) % 17) / 40
-    return (1, wiggle, 0) if "sleeps" in text else (wiggle, 1, 0) if "stops" in text else (1, 1, wiggle)
-
-
-def labelled(wrong: Sequence[str] = WRONG) -> list[tuple[str, str, dict[str, str]]]:
-    return [(text, OTHER[label] if text in wrong else label, {}) for text, label in sentences()]
+    return partial(audited, tmp_path)
 
 
 def found_in(project: Project, *words: str) -> dict[str, Any]:

@@ -291,7 +291,7 @@ def test_no_variant_is_made_of_texts_that_measure(context: Context):
     store = context.project.store
     drawn = resolved(context)[0].text_id
     with store.transaction():
-        store.add_picks(1, [PickRow(drawn, 1, None, "random", 0.1, {"animal": 1.0})])
+        store.add_picks(1, [PickRow(drawn, 1, None, "random", 0.1, {"animal": 1.0}, "random")])
     later = more_labels(context, 41)
     parents = {one.text_id for one in policies.parents(later, resolved(later))}
     assert drawn not in parents
@@ -308,3 +308,35 @@ def test_a_round_decides_by_the_stand_in_and_trains_on_what_is_on(make_project: 
     assert len(project.store.jobs("gate")) == 2
     on = results["augment"]["on"]
     assert (results["train"]["variants"] > 0) == bool(on)
+
+
+@pytest.mark.slow
+def test_the_gate_may_ask_the_projects_own_tuner_and_does_not_ask_twice(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+):
+    """The tuner is tfidf, which learns from words: half of the variants of the one augmenter have the other's words."""
+    labels = resolved(context)
+    texts = {"animal": "the bus stops here, {}", "vehicle": "the cow sleeps here, {}"}
+    broken = {one.text_id: [texts[one.labels[0]].format(place)] for place, one in enumerate(labels)}
+    kept = {one.text_id: [f"{text_of(context, one.text_id)}, and so on"] for one in labels}
+    tuned = more_labels(context, 40, gate="tuner")
+    variants = {"swap-words": broken, "keyboard": kept}
+    found = gate.verdicts(tuned, labels, variants, lambda texts: pytest.fail("no vectors are needed"))
+    assert found[0].gain is not None
+    assert found[0].gain.high < 0
+    directories = sorted((context.project.round_path(2)).glob("gate-*"))
+    assert len(directories) == 3 * gate.FOLDS
+    monkeypatch.setattr(gate, "write_fit", lambda *_: pytest.fail("it was trained again"))
+    again = gate.verdicts(tuned, labels, variants, lambda texts: pytest.fail("no vectors are needed"))
+    assert [one.gain for one in again] == [one.gain for one in found]
+
+
+@pytest.mark.slow
+def test_mixup_is_judged_though_it_makes_no_texts(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch):
+    project = make_project(tuner="features", batch=24, more='[augment]\nuse = ["mixup"]\n')
+    monkeypatch.setattr(gate, "gain", lambda *_: Gain(0.02, 0.01, 0.03))
+    run_round(project)
+    run_round(project)
+    results = project.store.step_results(2)
+    assert results["augment"]["on"] == ["mixup"]
+    assert results["train"]["variants"] == 0

@@ -60,6 +60,14 @@ def test_work_that_cannot_be_copied_is_done_here(monkeypatch):
     assert shared(lambda number: (number, lock.locked()), range(50), lambda n: None, processes=2, pays_from_s=0)
 
 
+def test_a_machine_without_room_for_helpers_does_it_alone(monkeypatch):
+    def refused(*_, **__):
+        raise BlockingIOError("no room")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    assert len(shared(square, range(100), lambda n: None, processes=4, pays_from_s=0)) == 100
+
+
 @pytest.mark.slow
 def test_others_help_and_the_results_are_the_same(tmp_path):
     done: list[int] = []

@@ -11,13 +11,13 @@ from alloop.augmenters import _nlpaug, _wordnet
 
 @dataclass(frozen=True)
 class Antonyms:
-    """Replaces some words by antonyms of WordNet: variants whose label may be wrong. For English.
+    """Replaces some English words by antonyms of WordNet (Niu & Bansal 2018): the label may be wrong then.
 
     A variant inherits the label of its text, and an antonym may change it: "good" becomes "bad", and the review is
     still called positive. Take it where labels say what a text is about, not what it thinks of that; keep share small
     and the gate and the filters on, which stop what does harm. Verbs, adjectives and adverbs are replaced; forms of be,
-    do and have, and negations, stay. Many texts have no word with an antonym, and get no variant.
-    It needs wordnet and averaged_perceptron_tagger_eng of nltk's data, and says how to get what is missing.
+    do and have, and negations, stay. Many texts have no word with an antonym, and get no variant. It needs wordnet and
+    averaged_perceptron_tagger_eng of nltk's data, and says how to get what is missing.
 
     share: how many of the words, between 0 and 1; at least one, and only words that have antonyms.
     senses: how many senses of a word are looked at, the commonest first; 0 = all.

@@ -11,11 +11,11 @@ from alloop.augmenters import _nlpaug, _wordnet
 
 @dataclass(frozen=True)
 class Synonyms:
-    """Replaces some words by synonyms of WordNet (Zhang et al. 2015). For English.
+    """Replaces some English words by synonyms of WordNet (Zhang et al. 2015).
 
-    Nouns, verbs, adjectives and adverbs; forms of be, do and have, and negations, stay. WordNet knows senses but not
-    which one is meant, and gives the base form: "two cards" may become "two menu". It needs wordnet and
-    averaged_perceptron_tagger_eng of nltk's data, and says how to get what is missing.
+    Nouns, verbs, adjectives and adverbs are replaced; forms of be, do and have, and negations, stay. WordNet knows the
+    senses of a word but not which one is meant, and gives the base form: "two cards" may become "two menu". It needs
+    wordnet and averaged_perceptron_tagger_eng of nltk's data, and says how to get what is missing.
 
     share: how many of the words, between 0 and 1; at least one, and only words that have synonyms.
     senses: how many senses of a word are looked at, the commonest first; 0 = all.

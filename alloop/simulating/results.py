@@ -231,7 +231,9 @@ def annotators_words(found: Mapping[str, Any]) -> str:
     else:
         said = [f"{'each ' if asked > 1 else ''}wrong about {100 * rate:g} % of the time" if rate else "never wrong"]
     said += [f"skips about {100 * found['skip_rate']:g} %"] if found["skip_rate"] else []
-    return f"{who}, {', '.join(said)}" + ("; the majority decides" if asked > 1 else "")
+    rule = found.get("consensus", "majority")
+    decides = "the majority" if rule == "majority" else rule
+    return f"{who}, {', '.join(said)}" + (f"; {decides} decides" if asked > 1 else "")
 
 
 def write_summary(out: Path, found: Mapping[str, Any]) -> None:

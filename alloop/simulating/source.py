@@ -82,13 +82,19 @@ class Source:
         """How many answer each text; one where labels are replayed, which is what several agreed on."""
         return 1 if self.project is not None else int(values.get("annotate", {}).get("annotators_per_text", 1))
 
+    def annotate(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the config's [annotate] counts in a simulation, defaults left out but for the first."""
+        given = values.get("annotate", {})
+        rule = {"consensus": given["consensus"]} if "consensus" in given else {}
+        return {"annotators_per_text": self.annotators_per_text(values), **rule}
+
     def settings(self) -> dict[str, Any]:
         """All that a run's result depends on besides strategy, tuner and seed; as JSON."""
         values = self.values()
         for table, key in (("round", "strategy"), ("round", "seed"), ("model", "tuner"), ("data", "files")):
             values.get(table, {}).pop(key, None)
         values.pop("run", None)
-        values["annotate"] = {"annotators_per_text": self.annotators_per_text(values)}
+        values["annotate"] = self.annotate(values)
         about: dict[str, Any] = {"config": values, "batch": self.batch, "labels": list(self.labels), "kind": self.kind}
         if self.project is not None:
             with Project.opened(self.project) as project:
@@ -128,7 +134,7 @@ class Setup:
         if run.strategy == RANDOM:
             cold_start = RANDOM
             uniformly = {"batch_mode": "top", "balance": False, "relabel_share": 0.0, "repeat_share": 0.0}
-        used = {run.strategy, run.tuner, cold_start, "simulated", *shared.augment.use}
+        used = {run.strategy, run.tuner, cold_start, "simulated", shared.annotate.consensus, *shared.augment.use}
         return shared.model_copy(
             update={
                 "model": shared.model.model_copy(update={"tuner": run.tuner}),
@@ -174,7 +180,7 @@ def load(out: Path, source: Source) -> Intake:
 
 def _write_template(out: Path, source: Source, values: dict[str, Any]) -> Path:
     """The config to start from, without what only some of the runs use."""
-    values["annotate"] = {"with": "simulated", "annotators_per_text": source.annotators_per_text(values)}
+    values["annotate"] = {"with": "simulated", **source.annotate(values)}
     for table in ("options", "run"):
         values.pop(table, None)
     template = out / TEMPLATE

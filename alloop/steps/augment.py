@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alloop.augmenters import Augmenter, Prepares, Surroundings, augmenters
+from alloop.augmenters import Augmenter, Prepares, Surroundings
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
 from alloop.seeds import seed_for
@@ -66,13 +66,13 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     A text that yields fewer than asked for is asked again in later rounds, with the same answer.
     """
     options = context.config.options_of(name)
-    augmenter = augmenters.build(name, **options)
-    if isinstance(augmenter, Prepares):
-        augmenter = augmenter.prepared(_surroundings(name, context, resolved))
+    augmenter = context.project.augmenter(context.config, name)
     stored = json.dumps(options, sort_keys=True)
     have = context.project.store.variant_counts(name, stored)
     wanted = variants_wanted(context.config, resolved)
     missing = [one for one in resolved if have.get(one.text_id, 0) < wanted[one.text_id]]
+    if missing and isinstance(augmenter, Prepares):
+        augmenter = augmenter.prepared(_surroundings(name, context, resolved))
     texts = context.project.store.texts([one.text_id for one in missing])
     asked = [(text.id, text.text, wanted[text.id]) for text in texts]
     make = partial(_made, augmenter, name, context.round.seed)

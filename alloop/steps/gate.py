@@ -7,26 +7,34 @@ settings changed; until then the last decision stands.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alloop import metrics
-from alloop.files import fingerprint
+from alloop.files import fingerprint, publish
 from alloop.progress import progress
+from alloop.project import MIXUP, mixup_of, tuner_spec
 from alloop.records import Example, Kind
 from alloop.seeds import seed_for
+from alloop.steps.besides import besides
 from alloop.steps.context import Context
 from alloop.steps.stand_in import fitted
+from alloop.steps.train import held_back
 from alloop.store import JobRow, Resolved, now
+from alloop.tuning import FitJob
 from alloop.tuning._folds import split
 from alloop.tuning._linear import linear_logits, probabilities
+from alloop.tuning._mixup import with_mixed
+from alloop.work import load_predictions, write_fit, write_predict
 
 LEAST = 20  # labels
 GROWN = 1.5  # times as many labels as at the last decision: decide anew
 FOLDS = 5
-REPEATS = 5  # with other folds each, of which the mean counts
+JUDGEMENTS = 600  # of texts: few labels are judged several times, with other folds each, and the mean counts
+MOST_REPEATS = 10
 COVERED = 0.8  # how often the interval is to hold the gain: one in ten is above it, and one in ten below
 
 
@@ -74,6 +82,7 @@ class Verdict:
 class Labelled:
     """The labelled texts by row, and by augmenter the variants: the row of its parent and its text."""
 
+    ids: Sequence[str]
     examples: Sequence[Example]
     y: np.ndarray  # (N, C) ones and zeros
     variants: Mapping[str, Sequence[tuple[int, str]]]
@@ -101,7 +110,8 @@ def verdicts(
             for name in config.augment.use
         ]
     labelled = _labelled(context, resolved, variants)
-    judge = _judge_by_features(context, labelled, read)
+    by_tuner = config.augment.gate == "tuner"
+    judge = _judge_by_tuner(context, labelled) if by_tuner else _judge_by_features(context, labelled, read)
     found, without = [], None
     began = now()
     for name in config.augment.use:
@@ -135,7 +145,8 @@ def record(context: Context, found: Sequence[Verdict]) -> None:
                 "key": _key(context, one.augmenter),
                 **{key: said[key] for key in ("augmenter", "round", "labels")},
             }
-            config |= {"gate": context.config.augment.gate, "folds": FOLDS, "repeats": REPEATS}
+            judge = context.config.augment.gate
+            config |= {"gate": judge, "folds": FOLDS, "repeats": repeats(one.labels) if judge == "features" else 1}
             result = {key: said[key] for key in ("on", "value", "low", "high", "variants")}
             store.finish_job(store.add_job("gate", config, one.began), result, one.ended)
 
@@ -170,7 +181,7 @@ def _cannot_be_judged(labelled: Labelled, name: str) -> str | None:
     n = len(labelled.examples)
     if n < LEAST:
         return f"{n} labels are too few to tell; it takes {LEAST}"
-    if not labelled.variants[name]:
+    if not labelled.variants[name] and name != MIXUP:
         return "there are no variants that may be learnt from"
     return None
 
@@ -183,6 +194,7 @@ def _labelled(
     texts = [text.text for text in context.project.store.texts(ids)]
     row = {text_id: number for number, text_id in enumerate(ids)}
     return Labelled(
+        ids,
         [Example(text, one.labels) for text, one in zip(texts, resolved, strict=True)],
         np.array([[float(name in one.labels) for name in names] for one in resolved], np.float32),
         {
@@ -197,24 +209,90 @@ def _judge_by_features(context: Context, labelled: Labelled, read: Callable[[Seq
     config = context.config
 
     def judge(name: str | None) -> np.ndarray:
-        x, y = read([one.text for one in labelled.examples]), labelled.y
+        x = read([one.text for one in labelled.examples])
         of = labelled.variants[name] if name is not None else ()
         parent = np.array([row for row, _ in of], np.int64)
         more = read([text for _, text in of]) if of else x[:0]
-        decisions = np.zeros((REPEATS, *y.shape))
-        with progress(f"augment: judging {name or 'without variants'}", REPEATS * FOLDS) as advance:
-            for repeat in range(REPEATS):
-                fold = split(labelled.examples, FOLDS, seed_for(context.round.seed, repeat, "gate"))
+        decisions = np.zeros((repeats(len(x)), *labelled.y.shape))
+        with progress(_about(name), len(decisions) * FOLDS) as advance:
+            for repeat in range(len(decisions)):
+                seed = seed_for(context.round.seed, repeat, "gate")
+                fold = split(labelled.examples, FOLDS, seed)
+                job = _job(context, labelled.examples, name, seed)
                 for number in range(FOLDS):
                     learnt, theirs = fold != number, fold[parent] != number
-                    xs, ys = np.concatenate([x[learnt], more[theirs]]), np.concatenate([y[learnt], y[parent[theirs]]])
-                    logits = linear_logits(x[~learnt], fitted(config, xs, ys))
-                    said = probabilities(logits, config.task.kind)
+                    own, targets = with_mixed(job, x, labelled.y, np.flatnonzero(learnt))
+                    linear = fitted(
+                        config,
+                        np.concatenate([own, more[theirs]]),
+                        np.concatenate([targets, labelled.y[parent[theirs]]]),
+                    )
+                    said = probabilities(linear_logits(x[~learnt], linear), config.task.kind)
                     decisions[repeat, ~learnt] = metrics.decide(said, config.task.kind)
                     advance(1)
         return decisions
 
     return judge
+
+
+def _judge_by_tuner(context: Context, labelled: Labelled) -> Judge:
+    """By the project's own tuner, trained anew for each fold; what a fold decides is published, and stays."""
+    project, config = context.project, context.config
+    spec = project.learner(tuner_spec(config))
+    seed = seed_for(context.round.seed, 0, "gate")
+    fold = split(labelled.examples, FOLDS, seed)
+    resolved = {
+        one: Resolved(one, example.labels, 1.0, 1) for one, example in zip(labelled.ids, labelled.examples, strict=True)
+    }
+
+    def probs_of(name: str | None, number: int) -> np.ndarray:
+        learnt, judged = (np.flatnonzero(rows).tolist() for rows in (fold != number, fold == number))
+        dev = held_back([resolved[labelled.ids[row]] for row in learnt])
+        own = {True: [], False: []}  # type: dict[bool, list[Example]]
+        for row in learnt:
+            own[labelled.ids[row] in dev].append(labelled.examples[row])
+        into = {row for row in learnt if labelled.ids[row] not in dev}
+        of = labelled.variants[name] if name is not None else ()
+        variants = [Example(text, labelled.examples[row].labels, is_variant=True) for row, text in of if row in into]
+        others = (project.store.asked_ids() - set(labelled.ids)) | {labelled.ids[row] for row in judged}
+        more = besides(project, config, spec, set(labelled.ids), others)
+        job = replace(_job(context, own[False] + variants, name, seed), dev=own[True] or None, **more.fields)
+        told = [asdict(job), spec.name, dict(spec.options), more.told_by, judged]
+
+        def fill(out: Path) -> None:
+            with project.scratch("gate") as model:
+                context.run_job(lambda at: write_fit(at, spec, job), model)
+                texts = [labelled.examples[row].text for row in judged]
+                where = model.absolute()
+                context.run_job(lambda at: write_predict(at, spec, where, texts, ("probs",), seed), out)
+
+        return np.array(load_predictions(publish(context.directory("gate", told), fill)).probs)
+
+    def judge(name: str | None) -> np.ndarray:
+        decisions = np.zeros((1, *labelled.y.shape))
+        with progress(_about(name), FOLDS) as advance:
+            for number in range(FOLDS):
+                decisions[0, fold == number] = metrics.decide(probs_of(name, number), config.task.kind)
+                advance(1)
+        return decisions
+
+    return judge
+
+
+def _about(name: str | None) -> str:
+    return "augment: judging without variants" if name is None else f"augment: judging {name}"
+
+
+def _job(context: Context, train: Sequence[Example], name: str | None, seed: int) -> FitJob:
+    task = context.config.task
+    descriptions = {label.name: label.description for label in task.labels if label.description}
+    mixup = mixup_of(context.config) if name == MIXUP else None
+    return FitJob(train, task.kind, task.names, seed, descriptions=descriptions, mixup=mixup)
+
+
+def repeats(labels: int) -> int:
+    """How often the stand-in is cross-validated: what many labels gain by it is not worth the time."""
+    return min(MOST_REPEATS, max(1, JUDGEMENTS // labels))
 
 
 def gain(y: np.ndarray, without: np.ndarray, having: np.ndarray, kind: Kind) -> Gain:

@@ -9,7 +9,7 @@ import numpy as np
 
 from alloop.annotators import Pulled
 from alloop.config import Config, Task
-from alloop.consensus import Consensus, consensus_rules, is_tied
+from alloop.consensus import Consensus, Rates, Votes, consensus_rules, is_tied
 from alloop.errors import WaitingError
 from alloop.files import is_whole
 from alloop.project import Project
@@ -82,6 +82,14 @@ def agreed(project: Project, config: Config) -> tuple[list[Resolved], int]:
         for one, (labels, sure) in sorted(decided.items())
     ]
     return rows, unused
+
+
+def annotator_qualities(project: Project, config: Config, votes: Votes) -> dict[str, float]:
+    """annotator -> how good the config's rule takes their labels to be, 0-1; nothing where it does not say."""
+    rule, task = consensus_rule(config), config.task
+    if not isinstance(rule, Rates):
+        return {}
+    return rule.qualities(votes, task.kind, task.names, _said_before(project, task) if needs_probs(rule) else None)
 
 
 def consensus_rule(config: Config) -> Consensus:

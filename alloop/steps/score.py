@@ -29,12 +29,12 @@ def do(context: Context) -> dict[str, Any]:
 
 
 def _out_of_fold(context: Context) -> dict[str, Any]:
-    """Where somebody needs a second opinion on labels: what the stand-in says of each labelled text without its label.
+    """For a rule of consensus that hears a model: what the stand-in says of each labelled text without its label.
 
     A directory of its own, since there may be no scores to put it beside; it is pruned with them.
     """
     config, project = context.config, context.project
-    if not (needs_probs(consensus_rule(config)) or getattr(config.round, "relabel_share", 0.0) > 0):
+    if not needs_probs(consensus_rule(config)):
         return {}
     resolved = project.store.resolved(context.round.number, "pool")
     if not resolved:

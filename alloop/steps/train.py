@@ -7,7 +7,7 @@ from typing import Any
 
 from alloop.config import Config, restore
 from alloop.files import publish
-from alloop.project import mixup_of, tuner_spec
+from alloop.project import MIXUP, mixup_of, tuner_spec
 from alloop.records import Example
 from alloop.steps.besides import besides
 from alloop.steps.context import Context, published, read_json
@@ -57,10 +57,11 @@ def fit_job(context: Context, resolved: Sequence[Resolved], use: Sequence[str]) 
     texts = {text.id: text.text for text in context.project.store.texts(ids)}
     dev = held_back(resolved)
     labels = {one.text_id: one.labels for one in resolved}
+    makers = [name for name in use if name != MIXUP]
     variants = {
         variant: Example(variant, labels[parent], is_variant=True)  # two augmenters may have made the same
-        for name in use
-        for parent, made in learnable(context, name, resolved, augmenters=len(use)).items()
+        for name in makers
+        for parent, made in learnable(context, name, resolved, augmenters=len(makers)).items()
         if parent not in dev
         for variant in made
     }
@@ -73,7 +74,7 @@ def fit_job(context: Context, resolved: Sequence[Resolved], use: Sequence[str]) 
         seed=context.seed("train"),
         init=_previous_model(context) if config.model.warm_start else None,
         members=_members(config),
-        mixup=mixup_of(config),
+        mixup=mixup_of(config) if MIXUP in use else None,
     )
 
 

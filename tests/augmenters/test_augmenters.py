@@ -1,12 +1,16 @@
+import pickle
 import random
 import subprocess
 import sys
+from functools import partial
+from operator import call
 
 import numpy as np
 import pytest
 
-from alloop.augmenters import augmenters
+from alloop.augmenters import Prepares, Surroundings, augmenters
 from alloop.errors import ConfigError
+from alloop.steps.augment import _made
 from tests.hostile import HOSTILE
 
 NAMES = ["delete-words", "keyboard", "ocr", "random-chars", "spelling", "split-words", "swap-words"]
@@ -44,17 +48,6 @@ def test_variants_depend_on_text_and_rng_only_and_leave_the_global_generators_al
     random.seed(2)
     assert made(name, TEXT) == first
     assert made(name, TEXT, seed=1) != first
-
-
-@pytest.mark.slow
-def test_variants_are_the_same_in_another_process():
-    code = (
-        "import numpy as np; from alloop.augmenters import augmenters;"
-        f"print([augmenters.build(name)([{TEXT!r}], 3, np.random.default_rng(0))[0] for name in {NAMES}])"
-    )
-    environment = {"PYTHONHASHSEED": "123", "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == str([made(name, TEXT) for name in NAMES])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -178,3 +171,24 @@ def test_options_out_of_range_are_refused():
     ):
         with pytest.raises(ConfigError, match=next(iter(options))):
             augmenters.build(name, **options)
+
+
+@pytest.mark.slow
+def test_a_round_makes_the_same_variants_in_any_order_and_process(nltk_data, tmp_path):
+    texts = [f"{TEXT} {word}" for word in ("Alpha", "beta", "gamma")]
+    pool = Surroundings("single", {}, lambda: texts * 2, tmp_path)
+    work = []
+    for name in ["antonyms", "synonyms", "tfidf-words", *NAMES]:
+        augmenter = augmenters.build(name)
+        make = partial(_made, augmenter.prepared(pool) if isinstance(augmenter, Prepares) else augmenter, name, 7)
+        work += [partial(make, (f"t1-{number}", text, 3)) for number, text in enumerate(texts)]
+    helper = subprocess.run(
+        [sys.executable, "-c", "from alloop.sharing import help_out; help_out()"],
+        input=pickle.dumps(call) + pickle.dumps(work[::-1]),
+        capture_output=True,
+        env={"PYTHONHASHSEED": "123", "PATH": "", "PYTHONPATH": ":".join(sys.path), "NLTK_DATA": str(nltk_data)},
+        check=True,
+    )
+    found = [call(one) for one in work]
+    assert all(found)
+    assert pickle.loads(helper.stdout) == found[::-1]

@@ -1,13 +1,13 @@
 import shutil
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pytest
 
 from alloop.augmenters import augmenters
+from alloop.doctor import examine
 from alloop.errors import ConfigError
+from alloop.rounds import run_round
 from tests.hostile import HOSTILE
 
 TAGGER = "averaged_perceptron_tagger_eng"
@@ -68,17 +68,6 @@ def test_hostile_texts_do_no_harm(name):
     assert made(name, HOSTILE["a CSV formula"]) == []
 
 
-@pytest.mark.slow
-def test_variants_are_the_same_in_another_process(nltk_data):
-    code = (
-        "import numpy as np; from alloop.augmenters import augmenters;"
-        f"print([augmenters.build(name)(['a good card'], 3, np.random.default_rng(0))[0] for name in {NAMES}])"
-    )
-    environment = {"PYTHONHASHSEED": "123", "PATH": "", "NLTK_DATA": str(nltk_data)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == str([made(name, "a good card") for name in NAMES])
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_missing_is_said_with_the_command_that_fetches_it(name, tmp_path, monkeypatch):
     monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
@@ -126,3 +115,16 @@ def test_data_in_zip_files_as_the_downloader_leaves_it_will_do(data_elsewhere):
     wordnet.with_suffix(".zip").write_bytes(whole[: len(whole) // 2])  # a download that was cut off
     with pytest.raises(ConfigError, match="needs wordnet of"):
         augmenters.build("synonyms")
+
+
+@pytest.mark.usefixtures("nltk_data")
+def test_missing_data_is_said_by_the_doctor_and_before_a_round_works(make_project, tmp_path, monkeypatch):
+    project = make_project(more='[augment]\nuse = ["swap-words", "synonyms"]\n')
+    monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
+    (check,) = [check for check in examine(project) if check.name == "config"]
+    assert check.ok is False
+    assert check.message.startswith("augment.use: synonyms needs wordnet and ")
+    assert check.hint.startswith("python -m nltk.downloader wordnet ")
+    with pytest.raises(ConfigError, match=r"alloop.toml, line \d+: augment.use: synonyms needs wordnet and "):
+        run_round(project)
+    assert project.store.last_round() is None

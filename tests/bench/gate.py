@@ -215,15 +215,17 @@ def planted(context: Context, rest: Sequence[Row]) -> dict[str, Any]:
         other[one.text_id] = [broken]
         half[one.text_id] = [broken] if place % 2 else slips([texts[one.text_id]], 1, rng)[0]
     read = partial(stand_in.vectors, context.project, context.config)
+    variants = {"other": other, "half": half}
+    settings = context.config.augment.model_copy(update={"use": list(variants)})
+    config = context.config.model_copy(update={"augment": settings})
+    there = Context(context.project, replace(context.round, config=config.snapshot()))
     found = {}
-    for name, variants in (("other", other), ("half", half)):
-        alone = context.config.model_copy(
-            update={"augment": context.config.augment.model_copy(update={"use": [name], "gate": "features"})}
-        )
-        there = Context(context.project, replace(context.round, config=alone.snapshot()))
-        verdict = gate.verdicts(there, resolved, {name: variants}, read)[0]
+    for verdict in gate.verdicts(there, resolved, variants, read):
+        name = verdict.augmenter
         rows: list[Variant] = [
-            (text_id(text), parent, text, name, "{}", 0, None) for parent, made in variants.items() for text in made
+            (text_id(text), parent, text, name, "{}", 0, None)
+            for parent, made in variants[name].items()
+            for text in made
         ]
         whys = Counter((why or "").split(":")[0] for why in rejections(Around(there, resolved, read), rows))
         found[name] = {**verdict.as_json, "fates": whys}
