@@ -2,11 +2,9 @@
 
 As in ActiveLab (Goh & Mueller 2023, arXiv:2301.11856) a model that has not learnt from a label, the stand-in, is heard
 beside those who gave it. ActiveLab learns how far to trust either from the texts with several votes. Here these are the
-ones whose label a model contradicted: on them the model looks worthless, and nothing is asked again. How often people
-err is therefore found on all votes at once, where it does not matter why a text was asked about: that was decided by
-votes and model alone. And new texts that a strategy picked are those the model is least sure of, so that their
-probabilities say nothing of what they are worth: a second opinion is worth more where a label is more likely wrong than
-right. tests/bench/relabel.md has what was measured.
+ones whose label a model contradicted: on them the model looks worthless, and little is asked again. How often people
+err is therefore found on all votes at once, where it does not matter why a text was asked about: votes and model alone
+decided that. tests/bench/relabel.md has what was measured.
 """
 
 from collections.abc import Sequence
@@ -14,24 +12,28 @@ from collections.abc import Sequence
 import numpy as np
 
 from alloop.consensus import is_tied
+from alloop.consensus.one_coin import chances
 from alloop.records import Kind
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
-from alloop.steps.pull import seen_labels, usable_votes
+from alloop.steps.pull import consensus_rule, needs_probs, seen_labels, usable_votes
 from alloop.steps.stand_in import out_of_fold, vectors
 from alloop.store import PickRow
 
 MOST_ASKED = 5  # questions about a text, and votes on it: one that divides people goes on doing so
 REPEAT_AFTER = 3  # rounds until an annotator may have forgotten the answer
 FOLDS = 5
-ERROR, WORTH = 0.2, 2.0  # how often people err before anything is known of them, and how many answers that weighs
-TURNS = 30
 
 Said = Sequence[tuple[str, tuple[str, ...]]]  # of one text: annotator, labels
 
 
 def ties(context: Context, most: int) -> list[PickRow]:
-    """Texts on which the votes are divided evenly, at most so many; without a share of second opinions each once."""
+    """Texts on which the votes are divided evenly, at most so many; without a share of second opinions each once.
+
+    With a share, a rule that hears a model decides by itself which of them are in doubt.
+    """
+    if context.config.round.relabel_share and needs_probs(consensus_rule(context.config)):
+        return []
     votes, kind = _votes(context), context.config.task.kind
     asks = context.project.store.asks(list(votes))
     often = MOST_ASKED if context.config.round.relabel_share else 2
@@ -51,9 +53,10 @@ def repeats(context: Context, most: int) -> list[PickRow]:
 
 
 def second_opinions(context: Context, most: int, left_out: set[str]) -> list[PickRow]:
-    """Texts whose label is more likely wrong than right, at most so many, the most doubtful first.
+    """Texts whose label is less sure than that of a new text would be, at most so many, the most doubtful first.
 
-    None of them is one that is `left_out`.
+    A new text's label is wrong as often as people err. Where the consensus counts votes alone, it takes two answers to
+    change a label: then it is to be more likely wrong than right. None of them is one that is `left_out`.
     """
     store, config = context.project.store, context.config
     resolved = store.resolved(context.round.number, "pool")
@@ -66,52 +69,35 @@ def second_opinions(context: Context, most: int, left_out: set[str]) -> list[Pic
     y = np.array([[name in one.labels for name in names] for one in resolved], np.float32)
     x = vectors(context.project, config, [text.text for text in store.texts(ids)])
     probs = out_of_fold(config, x, y, FOLDS, context.seed("relabel"))
-    doubt = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
+    doubt, error = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
+    enough = error if needs_probs(consensus_rule(config)) else 0.5
     order = np.argsort(-doubt, kind="stable")
-    chosen = [int(row) for row in order if doubt[row] > 0.5 and ids[row] in may][:most]
+    chosen = [int(row) for row in order if doubt[row] > enough and ids[row] in may][:most]
     return [PickRow(ids[row], 0, float(doubt[row]), "doubt", None, None, "relabel") for row in chosen]
 
 
-def doubts(votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, names: Sequence[str]) -> np.ndarray:
-    """How likely labels y (N, C) are wrong (N,), by the votes on them and by probs (N, C) of a model unaware of them.
+def doubts(
+    votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, names: Sequence[str]
+) -> tuple[np.ndarray, float]:
+    """How likely labels y (N, C) are wrong (N,), by votes and by probs (N, C) of a model unaware of them.
 
-    Of several labels per text each is a question by itself, answered by all who answered the text. The text counts with
-    its most doubtful one: most labels clearly do not apply, and a mean would say the less the more labels there are.
+    And how often an answer is. Of several labels per text each is a question by itself, answered by all who answered
+    the text. The text counts with its most doubtful one: most labels clearly do not apply, and a mean would say the
+    less the more labels there are.
     """
     text = [row for row, said in enumerate(votes) for _ in said]
     people = {who: number for number, who in enumerate(dict.fromkeys(who for said in votes for who, _ in said))}
     who = [people[one] for said in votes for one, _ in said]
     given = np.array([[name in labels for name in names] for said in votes for _, labels in said], int)  # (V, C)
     if kind == "single":
-        right = posterior(np.array(text), np.array(who), given.argmax(1), probs)
-        return np.asarray(1 - (right * y).sum(1))
+        right, rates = chances(np.array(text), np.array(who), given.argmax(1), probs)
+        return 1 - (right * y).sum(1), float(rates[who].mean())
     c = len(names)
     questions = np.array(text)[:, None] * c + np.arange(c)  # (V, C)
     of_yes = np.asarray(probs).ravel()
     said = np.repeat(np.array(who), c)
-    right = posterior(questions.ravel(), said, given.ravel(), np.stack([1 - of_yes, of_yes], axis=1))
-    return np.asarray(1 - right[np.arange(y.size), y.ravel().astype(int)].reshape(y.shape).min(1))
-
-
-def posterior(question: np.ndarray, who: np.ndarray, answer: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """How likely each of C answers to each question is (N, C), by V votes: of which question, of whom, for what.
-
-    `prior` (N, C) is what a model says. An annotator errs as often whatever the question, and any way as often; how
-    often, and the answers, are found in turns (EM: Dawid & Skene 1979; with a model, Raykar et al. 2010).
-    """
-    n, c = prior.shape
-    start = np.log(np.clip(np.asarray(prior, np.float64), 1e-6, 1))
-    counts = np.bincount(who)
-    rate: np.ndarray = np.full(len(counts), ERROR)
-    for _ in range(TURNS):
-        wrong, right = np.log(rate / (c - 1))[who], np.log(1 - rate)[who]  # (V,)
-        logs = start + np.bincount(question, wrong, n)[:, None]
-        np.add.at(logs, (question, answer), right - wrong)
-        logs -= logs.max(1, keepdims=True)
-        found = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
-        errors = np.bincount(who, 1 - found[question, answer])
-        rate = np.clip((errors + ERROR * WORTH) / (counts + WORTH), 0.01, 0.9)
-    return np.asarray(found)
+    right, rates = chances(questions.ravel(), said, given.ravel(), np.stack([1 - of_yes, of_yes], axis=1))
+    return 1 - right[np.arange(y.size), y.ravel().astype(int)].reshape(y.shape).min(1), float(rates[who].mean())
 
 
 def _votes(context: Context) -> dict[str, Said]:

@@ -44,7 +44,9 @@ ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of se
     "relabel 0.5": {"share": 0.5},
     "relabel 0.3": {"share": 0.3},
     "relabel 0.5, crowdlab": {"share": 0.5, "rule": "crowdlab"},
-    "relabel 0.5, dawid-skene": {"share": 0.5, "rule": "dawid-skene"},
+    "relabel 0.5, one-coin": {"share": 0.5, "rule": "one-coin"},
+    "relabel 0.3, one-coin": {"share": 0.3, "rule": "one-coin"},
+    "three answers each, one-coin": {"asked": 3, "rule": "one-coin"},
     "ActiveLab 0.5": {"share": 0.5, "activelab": True},
 }
 PARTS: dict[str, list[tuple[str, str, str, range]]] = {
@@ -88,7 +90,7 @@ Votes = Sequence[Sequence[tuple[str, int]]]
 DOUBTS = relabel.doubts
 
 
-def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> np.ndarray:
+def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> Any:
     """ActiveLab's scores as cleanlab has them, in place of `relabel.doubts`, and always for the whole share."""
     from cleanlab.multiannotator import get_active_learning_scores
 
@@ -100,7 +102,7 @@ def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Se
     probs = np.clip(np.asarray(probs, np.float64), 1e-9, 1)
     with silent():
         scores = get_active_learning_scores(table, probs / probs.sum(1, keepdims=True))[0]
-    return np.asarray(2 - scores)
+    return 2 - scores, 0.0
 
 
 @contextmanager
