@@ -49,10 +49,17 @@ ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of se
     "three answers each, one-coin": {"asked": 3, "rule": "one-coin"},
     "ActiveLab 0.5": {"share": 0.5, "activelab": True},
 }
+REPORTED = [
+    "all new",
+    "three answers each",
+    "relabel 0.5",
+    "relabel 0.5, one-coin",
+    "three answers each, one-coin",
+]
 PARTS: dict[str, list[tuple[str, str, str, range]]] = {
+    "reported": list(itertools.product(["trec", "agnews"], ["10 to 35 %", "35 %"], REPORTED, [range(5)])),
     "chosen": list(itertools.product(["dbpedia14"], ["10 to 35 %", "35 %"], ARMS, [range(3)])),
-    "reported": list(itertools.product(["trec", "agnews"], ["10 to 35 %", "35 %"], list(ARMS)[:3], [range(5)])),
-    "by rate": list(itertools.product(["trec", "agnews"], ["10 %", "20 %"], list(ARMS)[:3], [range(5)])),
+    "by rate": list(itertools.product(["trec", "agnews"], ["10 %", "20 %"], REPORTED[:4], [range(5)])),
 }
 CONFIG = """\
 [task]
