@@ -158,14 +158,19 @@ def run_drawn(data: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 def run_ties(data: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     names, rows, x, test, x_test = trec(data)
     truth = np.array([names.index(row["label"]) for row in test])
-    for texts, n, seed in ((t, n, s) for s in range(20) for t in (100, 300, 1000) for n in (2, 4)):
+    grid = [("majority", t, n, s) for s in range(20) for t in (100, 300, 1000) for n in (2, 4)]
+    grid += [(rule, t, 2, s) for s in range(5) for rule in RULES[1:] for t in (100, 300, 1000)]
+    for rule, texts, n, seed in grid:
         key = {"part": "ties", "texts": texts, "votes": n, "seed": seed}
+        if rule != "majority":
+            key["rule"] = rule
 
-        def run(texts: int = texts, n: int = n, seed: int = seed) -> dict[str, Any]:
+        def run(rule: str = rule, texts: int = texts, n: int = n, seed: int = seed) -> dict[str, Any]:
             rng = np.random.default_rng(seed)
             picked = rng.choice(len(rows), texts, replace=False)
             votes, gold = drawn_votes(names, [rows[at] for at in picked], n, rng)
-            labels = consensus_rules.build("majority")(votes, "single", names)
+            probs = out_of_fold(names, votes, x[picked], seed)
+            labels = consensus_rules.build(rule)(votes, "single", names, probs)
             y = np.array([[float(name in labels[one][0]) for name in names] for one in sorted(votes)], np.float32)
             tied = np.array([is_even(votes[one]) for one in sorted(votes)])
             right = np.array([labels[one][0] == (gold[one],) for one in sorted(votes)])
