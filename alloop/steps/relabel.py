@@ -16,8 +16,8 @@ from alloop.consensus.one_coin import chances
 from alloop.records import Kind
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
-from alloop.steps.pull import consensus_rule, needs_probs, seen_labels, usable_votes
-from alloop.steps.stand_in import out_of_fold, vectors
+from alloop.steps.pull import consensus_rule, needs_probs, seen_labels, settled, usable_votes
+from alloop.steps.stand_in import out_of_sample, vectors
 from alloop.store import PickRow
 
 MOST_ASKED = 5  # questions about a text, and votes on it: one that divides people goes on doing so
@@ -62,13 +62,19 @@ def second_opinions(context: Context, most: int, left_out: set[str]) -> list[Pic
     resolved = store.resolved(context.round.number, "pool")
     votes = _votes(context)
     may = set(_askable(context, votes)) - left_out
-    if not may or len(seen_labels(resolved)) < 2:
+    sure = settled(resolved, config.task.kind)
+    if not may or len(seen_labels(sure)) < 2:
         return []
     names = config.task.names
-    ids = [one.text_id for one in resolved]
-    y = np.array([[name in one.labels for name in names] for one in resolved], np.float32)
+    known = {one.text_id for one in sure}
+    both = [*sure, *(one for one in resolved if one.text_id not in known)]
+    ids = [one.text_id for one in both]
+    y = np.array([[name in one.labels for name in names] for one in both], np.float32)
     x = vectors(context.project, config, [text.text for text in store.texts(ids)])
-    probs = out_of_fold(config, x, y, FOLDS, context.seed("relabel"))
+    learnt, others = out_of_sample(
+        config, x[: len(sure)], y[: len(sure)], x[len(sure) :], FOLDS, context.seed("relabel")
+    )
+    probs = np.concatenate([learnt, others])
     doubt, error = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
     enough = error if needs_probs(consensus_rule(config)) else 0.5
     order = np.argsort(-doubt, kind="stable")

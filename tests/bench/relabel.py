@@ -27,7 +27,7 @@ from typing import Any
 import loops
 import numpy as np
 
-from alloop.steps import relabel
+from alloop.steps import relabel, train
 
 POOL, TEST = 4_000, 1_000
 BATCH, BUDGET = 50, 600  # answers
@@ -46,6 +46,7 @@ ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of se
     "relabel 0.5, crowdlab": {"share": 0.5, "rule": "crowdlab"},
     "relabel 0.5, one-coin": {"share": 0.5, "rule": "one-coin"},
     "relabel 0.3, one-coin": {"share": 0.3, "rule": "one-coin"},
+    "relabel 0.5, one-coin, ties learnt": {"share": 0.5, "rule": "one-coin", "ties": True},
     "three answers each, one-coin": {"asked": 3, "rule": "one-coin"},
     "ActiveLab 0.5": {"share": 0.5, "activelab": True},
 }
@@ -54,12 +55,11 @@ REPORTED = [
     "three answers each",
     "relabel 0.5",
     "relabel 0.5, one-coin",
-    "three answers each, one-coin",
 ]
 PARTS: dict[str, list[tuple[str, str, str, range]]] = {
     "reported": list(itertools.product(["trec", "agnews"], ["10 to 35 %", "35 %"], REPORTED, [range(5)])),
     "chosen": list(itertools.product(["dbpedia14"], ["10 to 35 %", "35 %"], ARMS, [range(3)])),
-    "by rate": list(itertools.product(["trec", "agnews"], ["10 %", "20 %"], REPORTED[:4], [range(5)])),
+    "by rate": list(itertools.product(["trec", "agnews"], ["10 %", "20 %"], REPORTED, [range(5)])),
 }
 CONFIG = """\
 [task]
@@ -94,7 +94,7 @@ error_rate = {rates}
 """
 
 Votes = Sequence[Sequence[tuple[str, int]]]
-DOUBTS = relabel.doubts
+DOUBTS, LEARNT = relabel.doubts, train.learnt_from
 
 
 def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> Any:
@@ -110,6 +110,11 @@ def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Se
     with silent():
         scores = get_active_learning_scores(table, probs / probs.sum(1, keepdims=True))[0]
     return 2 - scores, 0.0
+
+
+def with_ties(context: Any) -> Any:
+    """What a round learns from, texts whose votes are evenly split too."""
+    return context.project.store.resolved(context.round.number, "pool")
 
 
 @contextmanager
@@ -167,6 +172,7 @@ def one_run(data: Path, work: Path, name: str, noise: str, arm: str, seed: int) 
     (root / "alloop.toml").write_text(CONFIG.format(**settings))
     project = alloop.create(root)[0]
     relabel.doubts = activelab if ARMS[arm].get("activelab") else DOUBTS
+    train.learnt_from = with_ties if ARMS[arm].get("ties") else LEARNT
     points: list[dict[str, Any]] = []
     while not points or points[-1]["labels_paid"] < BUDGET:
         loops.timed_round(project)
