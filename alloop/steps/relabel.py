@@ -53,10 +53,9 @@ def repeats(context: Context, most: int) -> list[PickRow]:
 
 
 def second_opinions(context: Context, most: int, left_out: set[str]) -> list[PickRow]:
-    """Texts whose label is less sure than that of a new text would be, at most so many, the most doubtful first.
+    """Texts whose label is more likely wrong than right, at most so many, the most doubtful first.
 
-    A new text's label is wrong as often as people err. Where the consensus counts votes alone, it takes two answers to
-    change a label: then it is to be more likely wrong than right. None of them is one that is `left_out`.
+    None of them is one that is `left_out`.
     """
     store, config = context.project.store, context.config
     resolved = store.resolved(context.round.number, "pool")
@@ -75,19 +74,16 @@ def second_opinions(context: Context, most: int, left_out: set[str]) -> list[Pic
         config, x[: len(sure)], y[: len(sure)], x[len(sure) :], FOLDS, context.seed("relabel")
     )
     probs = np.concatenate([learnt, others])
-    doubt, error = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
-    enough = error if needs_probs(consensus_rule(config)) else 0.5
+    doubt = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
     order = np.argsort(-doubt, kind="stable")
-    chosen = [int(row) for row in order if doubt[row] > enough and ids[row] in may][:most]
+    chosen = [int(row) for row in order if doubt[row] > 0.5 and ids[row] in may][:most]
     return [PickRow(ids[row], 0, float(doubt[row]), "doubt", None, None, "relabel") for row in chosen]
 
 
-def doubts(
-    votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, names: Sequence[str]
-) -> tuple[np.ndarray, float]:
+def doubts(votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, names: Sequence[str]) -> np.ndarray:
     """How likely labels y (N, C) are wrong (N,), by votes and by probs (N, C) of a model unaware of them.
 
-    And how often an answer is. Of several labels per text each is a question by itself, answered by all who answered
+    Of several labels per text each is a question by itself, answered by all who answered
     the text. The text counts with its most doubtful one: most labels clearly do not apply, and a mean would say the
     less the more labels there are.
     """
@@ -96,14 +92,14 @@ def doubts(
     who = [people[one] for said in votes for one, _ in said]
     given = np.array([[name in labels for name in names] for said in votes for _, labels in said], int)  # (V, C)
     if kind == "single":
-        right, rates = chances(np.array(text), np.array(who), given.argmax(1), probs)
-        return 1 - (right * y).sum(1), float(rates[who].mean())
+        right, _ = chances(np.array(text), np.array(who), given.argmax(1), probs)
+        return np.asarray(1 - (right * y).sum(1))
     c = len(names)
     questions = np.array(text)[:, None] * c + np.arange(c)  # (V, C)
     of_yes = np.asarray(probs).ravel()
     said = np.repeat(np.array(who), c)
-    right, rates = chances(questions.ravel(), said, given.ravel(), np.stack([1 - of_yes, of_yes], axis=1))
-    return 1 - right[np.arange(y.size), y.ravel().astype(int)].reshape(y.shape).min(1), float(rates[who].mean())
+    right, _ = chances(questions.ravel(), said, given.ravel(), np.stack([1 - of_yes, of_yes], axis=1))
+    return np.asarray(1 - right[np.arange(y.size), y.ravel().astype(int)].reshape(y.shape).min(1))
 
 
 def _votes(context: Context) -> dict[str, Said]:

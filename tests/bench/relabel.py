@@ -97,7 +97,7 @@ Votes = Sequence[Sequence[tuple[str, int]]]
 DOUBTS, LEARNT = relabel.doubts, train.learnt_from
 
 
-def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> Any:
+def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> np.ndarray:
     """ActiveLab's scores as cleanlab has them, in place of `relabel.doubts`, and always for the whole share."""
     from cleanlab.multiannotator import get_active_learning_scores
 
@@ -109,7 +109,7 @@ def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Se
     probs = np.clip(np.asarray(probs, np.float64), 1e-9, 1)
     with silent():
         scores = get_active_learning_scores(table, probs / probs.sum(1, keepdims=True))[0]
-    return 2 - scores, 0.0
+    return np.asarray(2 - scores)
 
 
 def with_ties(context: Any) -> Any:
