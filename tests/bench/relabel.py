@@ -47,14 +47,13 @@ ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of se
     "relabel 0.5, one-coin": {"share": 0.5, "rule": "one-coin"},
     "relabel 0.3, one-coin": {"share": 0.3, "rule": "one-coin"},
     "relabel 0.5, one-coin, from a half": {"share": 0.5, "rule": "one-coin", "half": True},
-    "relabel 0.5, one-coin, ties learnt": {"share": 0.5, "rule": "one-coin", "ties": True},
+    "relabel 0.5, ties learnt": {"share": 0.5, "ties": True},
     "three answers each, one-coin": {"asked": 3, "rule": "one-coin"},
     "ActiveLab 0.5": {"share": 0.5, "activelab": True},
 }
 REPORTED = [
     "all new",
     "three answers each",
-    "relabel 0.5",
     "relabel 0.5, one-coin",
 ]
 PARTS: dict[str, list[tuple[str, str, str, range]]] = {
