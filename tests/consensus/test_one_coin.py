@@ -56,12 +56,12 @@ def test_how_good_annotators_are_comes_from_votes_and_model():
     assert OneCoin().qualities({"t": [("ann", ("cat",))]}, "single", ("cat", "dog"), probs) == {}
 
 
+@pytest.mark.slow
 def test_evenly_split_votes_are_settled_by_the_model_and_learnt_from(make_project):
-    rules = "repeat_share = 0.0"
     several = "annotators_per_text = 2\nconsensus = {}\n[options.simulated]\nannotators = 4\nerror_rate = 0.5\n"
     tied = {}
     for rule in ("majority", "one-coin"):
-        project = make_project(rule, rules=rules, more=several.format(f'"{rule}"'))
+        project = make_project(rule, more=several.format(f'"{rule}"'))
         for _ in range(2):
             run_round(project)
         tied[rule] = sum(one.tied for one in project.store.resolved(2, "pool"))
