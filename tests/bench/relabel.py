@@ -46,14 +46,14 @@ ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of se
     "relabel 0.5, crowdlab": {"share": 0.5, "rule": "crowdlab"},
     "relabel 0.5, one-coin": {"share": 0.5, "rule": "one-coin"},
     "relabel 0.3, one-coin": {"share": 0.3, "rule": "one-coin"},
-    "relabel 0.5, one-coin, ties learnt": {"share": 0.5, "rule": "one-coin", "ties": True},
+    "relabel 0.5, one-coin, from a half": {"share": 0.5, "rule": "one-coin", "half": True},
+    "relabel 0.5, ties learnt": {"share": 0.5, "ties": True},
     "three answers each, one-coin": {"asked": 3, "rule": "one-coin"},
     "ActiveLab 0.5": {"share": 0.5, "activelab": True},
 }
 REPORTED = [
     "all new",
     "three answers each",
-    "relabel 0.5",
     "relabel 0.5, one-coin",
 ]
 PARTS: dict[str, list[tuple[str, str, str, range]]] = {
@@ -94,10 +94,10 @@ error_rate = {rates}
 """
 
 Votes = Sequence[Sequence[tuple[str, int]]]
-DOUBTS, LEARNT = relabel.doubts, train.learnt_from
+DOUBTS, ENOUGH, LEARNT = relabel.doubts, relabel.doubtful_from, train.learnt_from
 
 
-def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> np.ndarray:
+def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> Any:
     """ActiveLab's scores as cleanlab has them, in place of `relabel.doubts`, and always for the whole share."""
     from cleanlab.multiannotator import get_active_learning_scores
 
@@ -109,7 +109,7 @@ def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Se
     probs = np.clip(np.asarray(probs, np.float64), 1e-9, 1)
     with silent():
         scores = get_active_learning_scores(table, probs / probs.sum(1, keepdims=True))[0]
-    return np.asarray(2 - scores)
+    return 2 - scores, 0.0
 
 
 def with_ties(context: Any) -> Any:
@@ -172,6 +172,7 @@ def one_run(data: Path, work: Path, name: str, noise: str, arm: str, seed: int) 
     (root / "alloop.toml").write_text(CONFIG.format(**settings))
     project = alloop.create(root)[0]
     relabel.doubts = activelab if ARMS[arm].get("activelab") else DOUBTS
+    relabel.doubtful_from = (lambda config, error: 0.5) if ARMS[arm].get("half") else ENOUGH
     train.learnt_from = with_ties if ARMS[arm].get("ties") else LEARNT
     points: list[dict[str, Any]] = []
     while not points or points[-1]["labels_paid"] < BUDGET:
