@@ -11,6 +11,7 @@ import dataclasses
 import pickle
 import random
 import shutil
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ import numpy as np
 from alloop.annotators import Annotator, Desk
 from alloop.augmenters import Augmenter, Prepares, Surroundings
 from alloop.config import BatchMode
+from alloop.consensus import Consensus, Votes
 from alloop.errors import AlloopError, ConfigError, ModelError
 from alloop.executors import Executor
 from alloop.metrics import Metric
@@ -42,8 +44,6 @@ ODD_TEXTS = [
     "لماذا تم رفض بطاقتي",
     "a\0b\tcharged\r\ntwice\x1b[0m",
     "twice " * 3000,
-]
-ODD_TEXTS += [
     "<p class='a b'>My <b>card</b></p>",
     "=cmd|' /C calc'!A0",
     "Hello {{name}} https://a.b/c?d",
@@ -327,6 +327,85 @@ def _seen(number: int, value: float) -> Seen:
         for split, some in names.items()
     }
     return Seen(number, 10 * number, 60.0 * number, metrics)
+
+
+def check_consensus(rule: Consensus) -> None:
+    """Labels of the set with a confidence in 0-1 for every text that has a vote, the same whatever the texts' order.
+
+    Tried on both kinds of task: with no votes, one annotator, one vote each, all of one mind, all divided, labels that
+    nobody uses and names that are anything; with probabilities of all texts, of some and of none. It writes no input,
+    draws nothing from global randomness, and with one vote a text and no probabilities takes the votes as they are.
+    """
+    check_plugin(rule)
+    needs = getattr(rule, "needs", None)
+    _hold(isinstance(needs, tuple) and set(needs) <= {"probs"}, f"needs is {needs!r}: it may be () or ('probs',)")
+    for kind in KINDS:
+        for about, votes in _elections(kind).items():
+            for known in ("no", "some", "all") if needs else ("no",):
+                _check_decided(rule, kind, votes, f"{kind}-label, {about}, probabilities of {known} texts", known)
+
+
+def _check_decided(rule: Consensus, kind: Kind, votes: Votes, where: str, known: str) -> None:
+    labels = ("billing", "<b>=1+1</b>", "tech|nical", "nobody says this")
+    rng = np.random.default_rng(3)
+    drawn = (
+        rng.dirichlet(np.ones(len(labels)), len(votes)) if kind == "single" else rng.random((len(votes), len(labels)))
+    )
+    drawn[: len(drawn) // 2] = 1 / len(labels)  # exactly even
+    probs = {one: row for at, (one, row) in enumerate(zip(votes, drawn, strict=True)) if known == "all" or at % 2}
+    given = None if known == "no" else probs
+    drawn.flags.writeable = False
+    try:
+        turned = rule(dict(reversed(list(votes.items()))), kind, labels, given and dict(reversed(given.items())))
+        _draw_from_global_randomness()
+        before = _global_randomness()  # after the first call, which may import what draws when it is imported
+        found = rule(types.MappingProxyType(votes), kind, labels, given and types.MappingProxyType(given))
+    except Exception as error:
+        raise ContractError(f"{where}: it raised {error!r}") from error
+    _hold(_global_randomness() == before, f"{where}: it drew from global randomness")
+    _hold(set(found) == set(votes), f"{where}: {len(votes)} texts have votes, {len(found)} were decided")
+    for one, (said, confidence) in found.items():
+        _hold(isinstance(said, tuple) and set(said) <= set(labels), f"{where}: {one} has the labels {said!r}")
+        _hold(kind == "multi" or len(said) == 1, f"{where}: {one} has the labels {said!r}, not one")
+        order = [labels.index(label) for label in said]
+        _hold(order == sorted(set(order)), f"{where}: {one} has {said!r}, not in the order of the labels, each once")
+        _hold(isinstance(confidence, float) and 0 <= confidence <= 1, f"{where}: a confidence of {confidence!r}")
+    same = all(turned[one][0] == said and abs(turned[one][1] - sure) < 1e-9 for one, (said, sure) in found.items())
+    _hold(same, f"{where}: the texts in another order were decided otherwise")
+    if known == "no" and all(len(said) == 1 for said in votes.values()):
+        plain = {one: said[0][1] for one, said in votes.items()}
+        _hold({one: said for one, (said, _) in found.items()} == plain, f"{where}: single votes do not stand")
+
+
+def _elections(kind: Kind) -> dict[str, dict[str, Sequence[tuple[str, tuple[str, ...]]]]]:
+    """What it is about -> votes, of labels of which nobody uses the last."""
+    answers: list[tuple[str, ...]] = [("billing",), ("<b>=1+1</b>",), ("tech|nical",)]
+    if kind == "multi":
+        answers += [(), ("billing", "tech|nical")]
+    rng = np.random.default_rng(2)
+    names = ("anna", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "", "بن\u202e")
+
+    def voted(texts: int, each: int, among: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+        return {
+            f"t1-{one:03}": tuple(
+                (names[who], among[int(rng.integers(len(among)))])
+                for who in rng.choice(len(names), each, replace=False)
+            )
+            for one in range(texts)
+        }
+
+    return {
+        "no votes": {},
+        "one vote": voted(1, 1, answers),
+        "one annotator": {one: said[:1] for one, said in voted(9, 1, answers).items()},
+        "one vote each": voted(9, 1, answers),
+        "two votes each": voted(25, 2, answers),
+        "several votes each": voted(12, 4, answers),
+        "from none to all": {f"t1-{n}": voted(1, n, answers)["t1-000"] for n in range(1, 6)},
+        "all of one mind": voted(6, 3, answers[:1]),
+        "all divided": {f"t1-{n}": (("a", answers[n % 2]), ("b", answers[1 - n % 2])) for n in range(6)},
+        "rows of a file": {f"t1-{n}": tuple(("f.csv", one) for one in answers[: n % 3 + 1]) for n in range(6)},
+    }
 
 
 def _hold(promise: bool, broken: str) -> None:

@@ -6,7 +6,7 @@ Test texts take no part. Models are trained as a round trains them, but start fr
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +16,16 @@ import numpy as np
 
 from alloop import metrics
 from alloop.config import Config, restore
-from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, DataError
 from alloop.files import fingerprint
 from alloop.metrics import Metric
-from alloop.project import CONFIG, Project, tuner_spec
+from alloop.project import CONFIG, MIXUP, Project, tuner_spec
 from alloop.records import Example
 from alloop.reports import command
 from alloop.seeds import rng_for, seed_for
 from alloop.steps.besides import besides
 from alloop.steps.context import read_json
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed, settled
 from alloop.steps.train import held_back
 from alloop.store import Resolved
 from alloop.tuning import FitJob
@@ -66,8 +65,9 @@ class Split:
     @property
     def left_out(self) -> list[str]:
         """What this project's rounds train with and cross-validation does not, in words."""
-        variants = ["variants"] if self.config.augment.use else []
-        return variants + (["a warm start"] if self.config.model.warm_start else [])
+        use = self.config.augment.use
+        more = (["variants"] if set(use) - {MIXUP} else []) + (["mixtures"] if MIXUP in use else [])
+        return more + (["a warm start"] if self.config.model.warm_start else [])
 
     def judged_in(self, fold: int) -> list[int]:
         """The rows of the texts that a fold judges."""
@@ -115,10 +115,10 @@ class Split:
         return rng_for(self.config.round.seed, 0, "cross-validation")
 
 
-def split(project: Project, folds: int) -> Split:
-    """The project's labels in `folds` parts. Raises DataError where they are too few."""
+def split(project: Project, folds: int, labels: Sequence[Resolved] | None = None) -> Split:
+    """The project's labels, or those given in id order, in `folds` parts. Raises DataError where they are too few."""
     config = project.config
-    resolved = _labels(project, config)
+    resolved = settled(_labels(project, config), config.task.kind) if labels is None else labels
     texts = project.store.texts([one.text_id for one in resolved])
     groups = _groups(resolved)
     _check_enough(project, groups, folds)
@@ -143,11 +143,9 @@ def _labels(project: Project, config: Config) -> list[Resolved]:
                 )
             found = store.resolved(row.number, "pool")
             today = [(one, tuple(task.rename.get(label, label) for label in one.labels)) for one in found]
-            return [Resolved(a.text_id, b, a.confidence, a.votes) for a, b in today if set(b) <= set(task.names)]
-    votes, _ = usable_votes(store.answers(), task.names, task.rename)
+            return [replace(one, labels=labels) for one, labels in today if set(labels) <= set(task.names)]
     test = set(store.test_ids())
-    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
-    return [Resolved(one, *decided[one], votes=len(votes[one])) for one in sorted(decided.keys() - test)]
+    return [one for one in agreed(project, config)[0] if one.text_id not in test]
 
 
 def _groups(resolved: Sequence[Resolved]) -> dict[str, list[str]]:
@@ -189,32 +187,49 @@ def run_fold(project: Project, split: Split, spec: TunerSpec, fold: int, also: S
     "decided" has for each row of `split.judged_in(fold)` the columns of its labels. `also` are texts predicted for the
     sake of the time it takes.
     """
-    executor, spec = project.executor(split.config), project.learner(spec)
+    rows = split.judged_in(fold)
+    probs, took = judge_fold(project, split, spec, fold, also)
+    kind = split.config.task.kind
+    return {
+        "decided": [np.flatnonzero(row).tolist() for row in metrics.decide(probs, kind)],
+        "log_loss": metrics.log_loss(split.y[rows], probs, kind),
+        **took,
+    }
+
+
+def judge_fold(
+    project: Project, split: Split, spec: TunerSpec, fold: int, also: Sequence[str] = ()
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Train without a fold: probs (n, C) of the texts that it judges, and what that took."""
     rows, labelled = split.judged_in(fold), {one.text_id for one in split.resolved}
     judging = {split.resolved[row].text_id for row in rows} | (project.store.asked_ids() - labelled)
-    more = besides(project, split.config, spec, labelled, judging)
-    job = replace(split.fit_job(fold), **more.fields)
+    texts = [*(split.texts[row] for row in rows), *also]
+    probs, took = fit_and_predict(project, split, spec, split.fit_job(fold), texts, judging)
+    return probs[: len(rows)], took
+
+
+def fit_and_predict(
+    project: Project, split: Split, spec: TunerSpec, job: FitJob, texts: Sequence[str], judging: Collection[str]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """probs (N, C) of texts by a model trained for them alone, and what that took; `judging` are ids it may not see."""
+    executor, spec = project.executor(split.config), project.learner(spec)
+    more = besides(project, split.config, spec, {one.text_id for one in split.resolved}, judging)
+    job = replace(job, **more.fields)
     job = replace(job, others=without(job.others, [one.text for one in job.dev or ()]))
     with project.scratch("fit") as fit, project.scratch("judge") as judge:
         write_fit(fit, spec, job)
         fit_seconds = _seconds(lambda: executor.run(fit.absolute()))
-        texts = [*(split.texts[row] for row in rows), *also]
         write_predict(judge, spec, (fit / "out").absolute(), texts, ("probs",), job.seed)
         predict_seconds = _seconds(lambda: executor.run(judge.absolute()))
         probs = load_predictions(judge / "out").probs
         assert probs is not None
-        judged = np.array(probs[: len(rows)])
-        measured, size = read_json(fit / "result.json"), _bytes(fit / "out")
-    kind = split.config.task.kind
-    return {
-        "decided": [np.flatnonzero(row).tolist() for row in metrics.decide(judged, kind)],
-        "log_loss": metrics.log_loss(split.y[rows], judged, kind),
-        "fit_seconds": fit_seconds,
-        "predict_seconds": predict_seconds,
-        "predicted": len(texts),
-        "bytes": size,
-        "measured": measured,
-    }
+        return np.array(probs), {
+            "fit_seconds": fit_seconds,
+            "predict_seconds": predict_seconds,
+            "predicted": len(texts),
+            "bytes": _bytes(fit / "out"),
+            "measured": read_json(fit / "result.json"),
+        }
 
 
 def together(split: Split, results: Sequence[Mapping[str, Any]]) -> tuple[list[list[int]], float]:

@@ -14,16 +14,19 @@ PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
     {"errors", "records", "seeds", "files", "hints", "progress", "sharing", "modeling_alloop"},
-    {"registry", "config", "metrics", "efficiency", "ingest", "exporting", "similar", "studio"},
+    {"registry", "config", "metrics", "efficiency", "ingest", "exporting"}
+    | {"languages", "pretrained", "similar", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
-    {"advice", "anchoring", "checks", "pace", "project", "shelf"},
-    {"steps"},
+    {"advice", "anchoring", "augmentation", "checks", "pace", "project", "shelf"},
+    {"repeats", "steps"},
+    {"agreement"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
     {"leaving", "outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},
     {"classifier", "serving", "searching", "pages"},
+    {"auditing"},
     {"cli", "alloop"},
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}

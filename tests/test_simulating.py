@@ -232,7 +232,7 @@ def test_a_lower_calibration_error_wins():
 
 
 def point(labels: int, error: float) -> Any:
-    return {"labels": labels, "metrics": {"ece": {"value": error}}, "seconds": {"score": 1.0}}
+    return {"labels": labels, "labels_paid": labels, "metrics": {"ece": {"value": error}}, "seconds": {"score": 1.0}}
 
 
 @pytest.mark.parametrize("tuners", [("tfidf",), ("features", "tfidf")])
@@ -245,6 +245,7 @@ def test_the_table_of_twenty_strategies_fits_and_begins_with_the_best(tuners):
             "points": [
                 {
                     "labels": labels,
+                    "labels_paid": labels,
                     "metrics": {"balanced_accuracy": {"value": n / 30 + seed / 100}},
                     "seconds": {"score": 100.0},
                 }

@@ -1,4 +1,4 @@
-"""People label in a spreadsheet or an editor: one file a round in `inbox/`, with a column to fill in.
+"""People label in a spreadsheet or an editor: one file a round or review in `inbox/`, with a column to fill in.
 
 What was pushed is remembered in `inbox/pushed.jsonl`, to notice a mistyped key, a changed text, and labels that were
 valid when a file was filled in but have been renamed or removed since. A file alone cannot tell a label that was
@@ -46,12 +46,13 @@ class File:
         self._check_words(desk)
         _remember(tasks, desk)
         there = {row.cells["key"] for path in _round_files(desk.inbox) for row in _read(path)}
-        new: dict[int, list[Task]] = {}
+        new: dict[str, list[Task]] = {}
         for task in tasks:
             if task.key not in there:
-                new.setdefault(task.round, []).append(task)
-        for number, missing in sorted(new.items()):
-            path = desk.inbox / f"round-{number:04d}.{self.format}"
+                kind = "review" if task.purpose == "review" else "round"
+                new.setdefault(f"{kind}-{task.round:04d}.{self.format}", []).append(task)
+        for name, missing in sorted(new.items()):
+            path = desk.inbox / name
             rows = [row.cells for row in _read(path)] if path.exists() else []
             _write(path, rows + [_row(task, desk, is_csv=self.format == "csv") for task in missing])
         if tasks:
@@ -188,7 +189,10 @@ def _said(answer: Annotation) -> str:
 
 
 def _round_files(inbox: Path) -> list[Path]:
-    return sorted([*inbox.glob("round-*.csv"), *inbox.glob("round-*.jsonl")])
+    """Those of rounds, and those of reviews, which are asked about beside them."""
+    return sorted(
+        path for kind in ("round", "review") for end in ("csv", "jsonl") for path in inbox.glob(f"{kind}-*.{end}")
+    )
 
 
 # What was pushed

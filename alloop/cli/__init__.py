@@ -76,4 +76,4 @@ def _options(
 
 
 # isort: off
-from alloop.cli import texts, loop, results, choosing, simulating, checking, studio, serving  # noqa: E402, F401  in the order of --help
+from alloop.cli import texts, loop, results, auditing, choosing, simulating, checking, studio, serving  # noqa: E402, F401  in the order of --help

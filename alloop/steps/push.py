@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from alloop.annotators import Tended, Tends
+from alloop.config import Config
+from alloop.project import Project
 from alloop.records import Purpose, Task
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
@@ -63,12 +65,12 @@ def _tasks(context: Context) -> list[Task]:
             asked |= {one.text_id for one in store.resolved(number, "test")}
         chosen += [(one, "test", None) for one in store.test_ids() if one not in asked]
     for pick in store.picks(number):
-        purpose: Purpose = "pick" if pick.probability is None else "random"
-        chosen.append((pick.text_id, purpose, pick.predicted))
+        chosen.append((pick.text_id, pick.purpose, pick.predicted))
     shows = _shows_suggestion(context, len(chosen))
     ids = [one for one, _, _ in chosen]
-    return _described(
-        context,
+    return described(
+        context.project,
+        context.config,
         [
             Task(
                 key=f"{store.uid}:{text_id}:{asks + 1}",
@@ -92,9 +94,9 @@ def _asks(context: Context, ids: Sequence[str]) -> list[int]:
     return [asks.get(one, 0) for one in ids]
 
 
-def _described(context: Context, tasks: Sequence[Task]) -> list[Task]:
+def described(project: Project, config: Config, tasks: Sequence[Task]) -> list[Task]:
     """The tasks with their texts, and what annotators see beside them."""
-    store, shown = context.project.store, context.config.data.metadata
+    store, shown = project.store, config.data.metadata
     ids = [task.text_id for task in tasks]
     metadata = store.metadata(ids) if shown else {}
     return [
@@ -106,7 +108,7 @@ def _described(context: Context, tasks: Sequence[Task]) -> list[Task]:
 
 
 def _shows_suggestion(context: Context, n: int) -> list[bool]:
-    """Which tasks show the model's answer; test and random texts never do, whatever this says."""
+    """Which tasks show the model's answer; only picks of new texts do, whatever this says."""
     share = {"none": 0.0, "all": 1.0}.get(str(context.config.annotate.suggest), context.config.annotate.suggest)
     rng = rng_for(context.round.seed, context.round.number, "suggest")
     return [bool(draw < float(share)) for draw in rng.random(n)]
@@ -131,7 +133,7 @@ def _waiting(context: Context, stale: str) -> tuple[list[Task], dict[str, dict[s
         )
         for rank, (key, text_id, number, blind) in enumerate(rows, 1)
     ]
-    return _described(context, tasks), predicted
+    return described(context.project, context.config, tasks), predicted
 
 
 def _predicted(context: Context, ids: Sequence[str]) -> dict[str, dict[str, float]]:
