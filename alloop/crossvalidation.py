@@ -25,7 +25,7 @@ from alloop.reports import command
 from alloop.seeds import rng_for, seed_for
 from alloop.steps.besides import besides
 from alloop.steps.context import read_json
-from alloop.steps.pull import agreed
+from alloop.steps.pull import agreed, settled
 from alloop.steps.train import held_back
 from alloop.store import Resolved
 from alloop.tuning import FitJob
@@ -118,7 +118,7 @@ class Split:
 def split(project: Project, folds: int, labels: Sequence[Resolved] | None = None) -> Split:
     """The project's labels, or those given in id order, in `folds` parts. Raises DataError where they are too few."""
     config = project.config
-    resolved = _labels(project, config) if labels is None else labels
+    resolved = settled(_labels(project, config), config.task.kind) if labels is None else labels
     texts = project.store.texts([one.text_id for one in resolved])
     groups = _groups(resolved)
     _check_enough(project, groups, folds)

@@ -44,6 +44,7 @@ def status(project: Project) -> dict[str, Any]:
     next round will read, "unused" answers without a label of today, "tied" texts whose votes are evenly
     split. "left" is how many pool texts can still be picked.
     "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
+    "review" is {"tasks", "answered"} of the labels sent back to annotators, None where none were or that is over.
     "stopping" is what every stopping rule says: name -> {"stop", "since", "evidence", "first"}, see `alloop.advice`.
     """
     store, config = project.store, project.config
@@ -63,6 +64,7 @@ def status(project: Project) -> dict[str, Any]:
             "tied": _pulled(store, "tied"),
         },
         "round": _round(store, row),
+        "review": _review(store, tasks),
         "seconds": {} if row is None else store.step_seconds(row.number),
         "annotator": config.annotate.backend,
         "annotating": pace(store, _answers_left(store, config, tasks)),
@@ -82,6 +84,16 @@ def _round(store: Store, row: RoundRow | None) -> dict[str, Any]:
         return {**found, "abandoned": True}
     done = store.step_results(row.number)
     return {**found, "step": next((step.name for step in STEPS if step.name not in done), None)}
+
+
+def _review(store: Store, tasks: Mapping[str, bool]) -> dict[str, int] | None:
+    """How many labels `alloop audit --push` sent back last and how many are answered; None once that was applied."""
+    jobs = store.jobs("audit")
+    pushed = next((one for one in reversed(jobs) if "tasks" in one.config and one.result), None)
+    if pushed is None or any(one.config.get("review") == pushed.id and one.result for one in jobs):
+        return None
+    answered = [tasks[one["key"]] for one in pushed.config["tasks"] if one["key"] in tasks]
+    return {"tasks": len(answered), "answered": sum(answered)}
 
 
 def _pulled(store: Store, what: str) -> int:
@@ -452,6 +464,11 @@ def status_text(found: Mapping[str, Any]) -> str:
     lines.append(("round", _round_words(state)))
     if found["seconds"]:
         lines.append(("seconds", seconds_words(found["seconds"])))
+    if review := found["review"]:
+        said = (
+            f"{review['answered']:,} of {review['tasks']:,} labels sent back are answered; what changed: alloop audit"
+        )
+        lines.append(("review", f"{said} --apply"))
     if found["annotating"]:
         lines.append(("pace", pace_words(found["annotating"])))
     if found["round"]["number"]:
@@ -500,7 +517,7 @@ def outcome_text(project: Project, number: int) -> str:
     else:
         sentences.append("Pushed nothing.")
     if verdicts := results.get("augment", {}).get("gate"):
-        sentences.insert(2, verdicts_words(verdicts))
+        sentences.insert(2, verdicts_words(verdicts, number))
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
     sentences += spent_words(results.get("augment", {}).get("spent") or {})

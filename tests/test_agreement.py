@@ -11,8 +11,10 @@ from sklearn.metrics import cohen_kappa_score
 from alloop.agreement import agreement, agreement_words, aliases, cohen_kappa, krippendorff_alpha
 from alloop.consensus import Votes
 from alloop.figures import curve_text
+from alloop.pages import page
 from alloop.reports import report
 from alloop.rounds import run_round
+from tests.test_pages import a_report
 
 LABELS = ("a", "b", "c")
 
@@ -187,6 +189,33 @@ def test_a_report_has_the_agreement_without_names(make_project, rule):
     assert "Krippendorff's alpha of" in text
     assert "annotators, and how often they say what most of the others do" in text
     assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_names_that_are_tags_or_formulas_do_no_harm_in_text_json_and_html():
+    people = ["<script>window.hacked=1</script>", "=HYPERLINK(1)", "", "\u202egnirts"]
+    labels = ("<img src=x onerror=alert(1)>", "=1+1", "a|b", "nobody says this")
+    votes = {
+        f"t{n:02}": [(who, (labels[(n + at) % 2 if n % 5 else 2],)) for at, who in enumerate(people)] for n in range(20)
+    }
+    found = found_of(votes, labels=labels)
+    found["annotators"] = [{**one, "quality": 0.5} for one in found["annotators"]]
+    full = a_report(agreement={**found, "left_out": 3, "tied": 1, "rule": "<b>mine</b>"})
+    assert "hacked" not in json.dumps(full["agreement"])
+    html = page([full])
+    assert "Agreement of annotators" in html
+    for harm in (*people[:2], labels[0], "<b>mine", people[3]):
+        assert harm not in html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert "a4" in curve_text([full])
+
+
+def test_of_many_annotators_a_page_shows_the_first_and_says_how_many_more():
+    votes = {f"t{n}": [(f"w{n % 50}", ("a",)), (f"w{(n + 1) % 50}", ("b" if n % 3 else "a",))] for n in range(100)}
+    found = found_of(votes)
+    found["annotators"] = [{**one, "quality": None} for one in found["annotators"]]
+    full = a_report(agreement={**found, "left_out": 0, "tied": 0, "rule": "majority"})
+    assert "and 30 more" in page([full])
+    assert "and 30 more: alloop report --json has all" in curve_text([full])
 
 
 @pytest.mark.slow

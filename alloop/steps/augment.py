@@ -18,7 +18,7 @@ from alloop.steps.context import Context
 from alloop.steps.filters import Around, rejections
 from alloop.steps.gate import Verdict, record, verdicts
 from alloop.steps.policies import learnable, options_key, parents, variants_wanted
-from alloop.steps.pull import seen_labels
+from alloop.steps.pull import learnt_from, seen_labels
 from alloop.steps.stand_in import vectors
 from alloop.store import Resolved, Variant
 
@@ -33,7 +33,7 @@ class Done:
 
 def do(context: Context) -> Done:
     store, use = context.project.store, context.config.augment.use
-    resolved = store.resolved(context.round.number, "pool")
+    resolved = learnt_from(context)
     if not use or len(seen_labels(resolved)) < 2:
         return Done()
     made: list[Variant] = []

@@ -163,6 +163,18 @@ def usable_votes(
     return usable, unused
 
 
+def learnt_from(context: Context) -> list[Resolved]:
+    """What the round resolved of the pool, without what `settled` leaves out."""
+    return settled(context.project.store.resolved(context.round.number, "pool"), context.config.task.kind)
+
+
+def settled(resolved: Sequence[Resolved], kind: Kind) -> list[Resolved]:
+    """Without texts of one label whose votes are evenly split: until people say more, a model learns less from them
+    than it is misled (docs/consensus.md). Of several labels per text the others are certain, and such a text stays.
+    """
+    return [one for one in resolved if kind == "multi" or not one.tied]
+
+
 def seen_labels(resolved: Sequence[Resolved]) -> set[tuple[str, ...]]:
     """The different answers there are; with fewer than two there is nothing to learn."""
     return {one.labels for one in resolved}

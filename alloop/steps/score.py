@@ -13,7 +13,7 @@ from alloop.project import tuner_spec
 from alloop.steps import stand_in
 from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids, write_ids
-from alloop.steps.pull import OUT_OF_FOLD, consensus_rule, needs_probs
+from alloop.steps.pull import OUT_OF_FOLD, consensus_rule, needs_probs, settled
 from alloop.strategies import needed, needed_of_labelled, needed_of_pool, refuse_cold_start, strategies
 from alloop.strategies._batches import needs_of_batch
 from alloop.work import load_predictions
@@ -31,26 +31,31 @@ def do(context: Context) -> dict[str, Any]:
 def _out_of_fold(context: Context) -> dict[str, Any]:
     """For a rule of consensus that hears a model: what the stand-in says of each labelled text without its label.
 
+    Of tied texts, what models of all others say.
+
     A directory of its own, since there may be no scores to put it beside; it is pruned with them.
     """
     config, project = context.config, context.project
     if not needs_probs(consensus_rule(config)):
         return {}
     resolved = project.store.resolved(context.round.number, "pool")
-    if not resolved:
+    sure = settled(resolved, config.task.kind)
+    if not sure:
         return {}
-    ids = [one.text_id for one in resolved]
+    known = {one.text_id for one in sure}
+    ids = [one.text_id for one in [*sure, *(one for one in resolved if one.text_id not in known)]]
     names = config.task.names
     seed = context.seed("out of fold")
 
     def fill(out: Path) -> None:
         x = stand_in.vectors(project, config, [text.text for text in project.store.texts(ids)])
-        y = np.array([[float(name in one.labels) for name in names] for one in resolved], np.float32)  # (N, C)
-        np.save(out / "probs.npy", stand_in.out_of_fold(config, x, y, FOLDS, seed))
+        y = np.array([[float(name in one.labels) for name in names] for one in sure], np.float32)  # (N, C)
+        learnt, others = stand_in.out_of_sample(config, x[: len(sure)], y, x[len(sure) :], FOLDS, seed)
+        np.save(out / "probs.npy", np.concatenate([learnt, others]))
         write_ids(out, ids)
         (out / "labels.json").write_text(json.dumps(names))
 
-    labels = [[one.text_id, one.labels] for one in resolved]
+    labels = [[one.text_id, one.labels, one.tied] for one in resolved]
     options = [config.model.base, config.model.max_tokens, config.options_of("features")]
     directory = publish(context.directory("score", {OUT_OF_FOLD: labels, "by": [names, options, seed]}), fill)
     return {OUT_OF_FOLD: context.relative(directory)}

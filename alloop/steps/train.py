@@ -12,7 +12,7 @@ from alloop.records import Example
 from alloop.steps.besides import besides
 from alloop.steps.context import Context, published, read_json
 from alloop.steps.policies import learnable
-from alloop.steps.pull import seen_labels
+from alloop.steps.pull import learnt_from, seen_labels
 from alloop.store import Resolved
 from alloop.strategies import strategies
 from alloop.tuning import FitJob
@@ -25,7 +25,7 @@ COMMITTEE = 5  # models of a committee whose strategy does not say how many
 
 
 def do(context: Context) -> dict[str, Any]:
-    resolved = context.project.store.resolved(context.round.number, "pool")
+    resolved = learnt_from(context)
     if len(seen_labels(resolved)) < 2:
         return {"skipped": "fewer than two different labels so far"}
     named = tuner_spec(context.config)

@@ -9,7 +9,8 @@
 Each result is one JSON line; what is there already is not run again. Votes are drawn at random from those of a text.
 `crowdlab` hears the stand-in of a project, out of fold: frozen vectors of MiniLM and a linear model, which learns from
 what the majority makes of the same votes. Intervals are of the texts: 1,000 times as many texts are drawn with
-replacement, all draws of votes of a text together. `drawn`: eight annotators who err in 10 to 35 % of their answers.
+replacement, with all draws of votes of a text together. In `drawn` and `ties` eight annotators err in 10 to 35 % of
+their answers, each wrong label as likely as any other.
 """
 
 import argparse
@@ -26,12 +27,14 @@ from typing import Any
 import numpy as np
 
 from alloop import config as configs
+from alloop.agreement import agreement, aliases
 from alloop.consensus import consensus_rules
 from alloop.steps import stand_in
 from alloop.tuning import tuners
 
 RULES = ("majority", "dawid-skene", "crowdlab")
 FOLDS = 5
+RESAMPLES = 1_000
 ERRORS = np.linspace(0.10, 0.35, 8)  # of the simulated annotators
 
 Votes = dict[str, list[tuple[str, tuple[str, ...]]]]
@@ -158,14 +161,19 @@ def run_drawn(data: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 def run_ties(data: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     names, rows, x, test, x_test = trec(data)
     truth = np.array([names.index(row["label"]) for row in test])
-    for texts, n, seed in ((t, n, s) for s in range(20) for t in (100, 300, 1000) for n in (2, 4)):
+    grid = [("majority", t, n, s) for s in range(20) for t in (100, 300, 1000) for n in (2, 4)]
+    grid += [(rule, t, 2, s) for s in range(5) for rule in RULES[1:] for t in (100, 300, 1000)]
+    for rule, texts, n, seed in grid:
         key = {"part": "ties", "texts": texts, "votes": n, "seed": seed}
+        if rule != "majority":
+            key["rule"] = rule
 
-        def run(texts: int = texts, n: int = n, seed: int = seed) -> dict[str, Any]:
+        def run(rule: str = rule, texts: int = texts, n: int = n, seed: int = seed) -> dict[str, Any]:
             rng = np.random.default_rng(seed)
             picked = rng.choice(len(rows), texts, replace=False)
             votes, gold = drawn_votes(names, [rows[at] for at in picked], n, rng)
-            labels = consensus_rules.build("majority")(votes, "single", names)
+            probs = out_of_fold(names, votes, x[picked], seed)
+            labels = consensus_rules.build(rule)(votes, "single", names, probs)
             y = np.array([[float(name in labels[one][0]) for name in names] for one in sorted(votes)], np.float32)
             tied = np.array([is_even(votes[one]) for one in sorted(votes)])
             right = np.array([labels[one][0] == (gold[one],) for one in sorted(votes)])
@@ -181,6 +189,8 @@ def run_ties(data: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 
 def run_equal(data: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     yield {"part": "equal", "what": "snow_rte"}, lambda: equal_snow(data)
+    for name in ("convabuse", "snow_rte"):
+        yield {"part": "equal", "what": f"agreement on {name}"}, lambda name=name: equal_agreement(data, name)
 
 
 def equal_snow(data: Path) -> dict[str, Any]:
@@ -219,6 +229,47 @@ def equal_snow(data: Path) -> dict[str, Any]:
     return found
 
 
+def equal_agreement(data: Path, name: str) -> dict[str, Any]:
+    """Alpha and the kappa of every pair, as `alloop report` has them and as nltk has them."""
+    from itertools import combinations
+
+    from nltk.metrics.agreement import AnnotationTask
+
+    votes: Votes = {}
+    for row in rows_of(data / name / "votes.csv.gz"):
+        votes.setdefault(row["item_id"], []).append((row["annotator"], (row["label"],)))
+    labels = tuple(sorted({label for said in votes.values() for _, (label,) in said}))
+    called = aliases([who for said in votes.values() for who, _ in said])
+    start = time.monotonic()
+    found = agreement(votes, "single", labels, called)
+    seconds = time.monotonic() - start
+    triples = [(called[who], one, label) for one, said in votes.items() if len(said) > 1 for who, (label,) in said]
+    alpha = AnnotationTask(triples).alpha()
+    of: dict[str, dict[str, str]] = {}
+    for who, one, label in triples:
+        of.setdefault(who, {})[one] = label
+    kappas = {tuple(pair["annotators"]): pair["kappa"] for pair in found["pairs"]}
+    apart = []
+    for pair in combinations(called.values(), 2):
+        if pair in kappas and kappas[pair] is not None:
+            both = sorted(of[pair[0]].keys() & of[pair[1]].keys())
+            task = AnnotationTask([(who, one, of[who][one]) for who in pair for one in both])
+            apart.append(abs(task.kappa_pairwise(*pair) - kappas[pair]))
+    return {
+        "texts": found["texts"],
+        "annotators": len(called),
+        "alpha": found["alpha"]["value"],
+        "low": found["alpha"]["low"],
+        "high": found["alpha"]["high"],
+        "alpha_apart": abs(alpha - found["alpha"]["value"]),
+        "pairs": len(apart),
+        "kappa_apart": max(apart),
+        "kappas": sorted(kappa for kappa in kappas.values() if kappa is not None),
+        "agrees": sorted(one["agrees"]["value"] for one in found["annotators"] if one["agrees"]),
+        "seconds": round(seconds, 1),
+    }
+
+
 PARTS = {"votes": run_votes, "drawn": run_drawn, "ties": run_ties, "equal": run_equal}
 
 
@@ -245,8 +296,126 @@ def read(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
 
 
+def interval(right: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]] | None = None) -> str:
+    """Accuracy in % over texts of which each has one value a draw, or its difference from another rule's; 95 %."""
+    ids = sorted(right)
+    total = np.array([sum(right[one]) - (sum(other[one]) if other else 0) for one in ids], float)
+    n = np.array([len(right[one]) for one in ids], float)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(ids), size=(RESAMPLES, len(ids)))
+    values = 100 * total[drawn].sum(1) / n[drawn].sum(1)
+    low, high = np.quantile(values, [0.025, 0.975])
+    value = 100 * total.sum() / n.sum()
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})" if other else f"{value:.1f} ({low:.1f}–{high:.1f})"
+
+
+def rule_table(rows: Sequence[Mapping[str, Any]], texts: int, numbers: Sequence[int]) -> list[str]:
+    """A line for each number of votes: accuracy of each rule, and how it differs from the majority's."""
+    lines = [
+        "| votes a text | tied | majority | dawid-skene | − majority | crowdlab | − majority | the model alone |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for n in numbers:
+        found = [one["found"] for one in rows if (one["key"]["texts"], one["key"]["votes"]) == (texts, n)]
+        if not found:
+            continue
+        right: dict[str, dict[str, list[float]]] = {}
+        for draw, one in enumerate(found):
+            for rule, said in one["rules"].items():
+                for text, is_right in zip(one["ids"], said["right"], strict=True):
+                    # texts of `drawn` are others in every draw
+                    key = text if rows[0]["key"]["part"] == "votes" else f"{draw} {text}"
+                    right.setdefault(rule, {}).setdefault(key, []).append(is_right)
+        sure = {rule: np.mean([np.mean(one["rules"][rule]["sure"]) for one in found]) for rule in right}
+        cells = [f"{n}", f"{100 * np.mean([one['tied'] / texts for one in found]):.0f} %"]
+        for rule in RULES:
+            cells.append(f"{interval(right[rule])}, says {100 * sure[rule]:.0f}")
+            if rule != "majority":
+                cells.append(interval(right[rule], right["majority"]))
+        cells.append(interval(right["the model alone"]))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def show(out: Path) -> None:
-    raise NotImplementedError
+    """Write what was measured as a page."""
+    rows = read(out)
+    of = {part: [row for row in rows if row["key"]["part"] == part] for part in PARTS}
+    equal = {row["key"]["what"]: row["found"] for row in of["equal"]}
+    draws = {(row["key"]["texts"], row["key"]["votes"]) for row in of["votes"]}
+    lines = [
+        "# Consensus and agreement, measured",
+        "",
+        "By `tests/bench/consensus.py`, whose first lines say what each part is and how it is run. Accuracies are in "
+        "%, with 95 % intervals over texts; *says* is the mean confidence, which should be the accuracy.",
+        "",
+        "## Equal to the libraries",
+        "",
+        "| what | texts | labels that differ | largest difference of a confidence |",
+        "| --- | --- | --- | --- |",
+    ]
+    for rule, library in (("dawid-skene", "crowd-kit"), ("crowdlab", "cleanlab")):
+        one = equal["snow_rte"][rule]
+        lines.append(
+            f"| `{rule}` beside {library}, snow_rte, 10 votes a text | {one['texts']} | {one['labels']:.0f} "
+            f"| {one['confidence']:.0e} |"
+        )
+    lines += [
+        "",
+        "| set | texts | annotators | alpha | from nltk's | pairs | largest difference of a kappa from nltk's | kappas "
+        "| agree with the others |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in ("convabuse", "snow_rte"):
+        one = equal[f"agreement on {name}"]
+        spread = [f"{min(values):.2f} to {max(values):.2f}" for values in (one["kappas"], one["agrees"])]
+        alpha = f"{one['alpha']:.3f} ({one['low']:.3f}–{one['high']:.3f}) | {one['alpha_apart']:.0e}"
+        kappa = f"{one['pairs']} | {one['kappa_apart']:.0e}"
+        lines.append(f"| {name} | {one['texts']:,} | {one['annotators']} | {alpha} | {kappa} | {' | '.join(spread)} |")
+    lines += [
+        "",
+        "## A crowd: snow_rte",
+        "",
+        "Textual entailment, two labels, 164 annotators. The model is of no help.",
+    ]
+    for texts in sorted({texts for texts, _ in draws}, reverse=True):
+        lines += ["", f"{texts} texts:", "", *rule_table(of["votes"], texts, (1, 2, 3, 5, 10))]
+    lines += [
+        "",
+        "## Simulated annotators: trec",
+        "",
+        "Six labels, eight annotators who err in 10 to 35 % of their answers. The model is of help.",
+    ]
+    for texts in sorted({row["key"]["texts"] for row in of["drawn"]}, reverse=True):
+        lines += ["", f"{texts} texts:", "", *rule_table(of["drawn"], texts, (2, 3, 5))]
+    lines += ["", "## Tied texts: to train on them or not", "", *tie_table(of["ties"])]
+    page = Path(__file__).with_suffix(".md")
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"wrote {page}")
+
+
+def tie_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        "The same simulated annotators; `features` trained on the labels that the rule makes, accuracy on the 500 test "
+        "texts of trec in %. The interval is of the seeds.",
+        "",
+        "| rule | texts | votes a text | seeds | tied | of these right | trained on all | without tied | difference |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    groups: dict[tuple[int, int, int], list[Mapping[str, float]]] = {}
+    for row in rows:
+        key = row["key"]
+        group = (RULES.index(key.get("rule", "majority")), key["texts"], key["votes"])
+        groups.setdefault(group, []).append(row["found"])
+    for (rule, texts, n), found in sorted(groups.items()):
+        apart = [100 * (one["without"] - one["with"]) for one in found]
+        half = 1.96 * np.std(apart, ddof=1) / np.sqrt(len(apart))
+        means = {name: 100 * np.mean([one[name] for one in found]) for name in found[0]}
+        lines.append(
+            f"| `{RULES[rule]}` | {texts} | {n} | {len(found)} | {means['tied']:.0f} % | {means['tied_right']:.0f} % "
+            f"| {means['with']:.1f} | {means['without']:.1f} | {np.mean(apart):+.1f} ± {half:.1f} |"
+        )
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Tests of annotate.consensus: what a round makes of several answers to a text."""
 
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from alloop import outgoing
 from alloop.errors import ConfigError
 from alloop.files import is_whole
 from alloop.project import check_plugins
+from alloop.reports import status, status_text
 from alloop.rounds import run_round
 from alloop.steps.pull import agreed, read_out_of_fold
 
@@ -46,7 +48,7 @@ def test_a_round_trains_on_what_the_rule_says_and_exports_it(make_project, tmp_p
     assert ("out_of_fold" in project.store.step_results(3)["score"]) == (rule == "crowdlab")
 
 
-def test_two_of_two_minds_are_tied_and_the_round_says_how_many(make_project):
+def test_texts_of_two_of_two_minds_are_counted_exported_and_not_learnt_from(make_project, tmp_path):
     more = SEVERAL.format("majority").replace("annotators_per_text = 3", "annotators_per_text = 2")
     project = make_project(more=more)
     run_round(project)
@@ -56,7 +58,14 @@ def test_two_of_two_minds_are_tied_and_the_round_says_how_many(make_project):
     assert tied
     assert all(one.confidence == 0.5 for one in tied)
     assert all(one.confidence == 1 for one in resolved if not one.tied)
-    assert project.store.step_results(2)["pull"]["tied"] == len(tied)
+    results = project.store.step_results(2)
+    assert results["pull"]["tied"] == len(tied)
+    assert results["train"]["labels"] == len(resolved) - len(tied)  # a model learns from the others
+    assert status(project)["labels"]["tied"] == len(tied)
+    assert f"{len(tied)} tied" in status_text(status(project))
+    outgoing.export_labels(project, tmp_path / "labels.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
+    assert sum(row["tied"] for row in rows if row["split"] == "pool") == len(tied)
 
 
 def test_crowdlab_hears_a_model_of_the_other_texts_but_not_of_those_that_measure(make_project, monkeypatch):
