@@ -248,7 +248,7 @@ def more_labels(context: Context, n: int, **augment: object) -> Context:
 def test_a_decision_stands_until_the_labels_have_grown_by_half(context: Context, monkeypatch: pytest.MonkeyPatch):
     judged(context, monkeypatch, 0.02)
     later = more_labels(context, 59)
-    judged(later, monkeypatch, -0.5)
+    assert len(judged(later, monkeypatch, -0.5).rows) > 30  # of the 19 new texts
     assert later.results["augment"]["on"] == ["swap-words", "keyboard"]
     said = verdicts_words(later.results["augment"]["gate"], 2)
     assert said.count("+2.0 points (+1.0 to +3.0), as of round 1.") == 2
@@ -256,6 +256,16 @@ def test_a_decision_stands_until_the_labels_have_grown_by_half(context: Context,
     judged(grown, monkeypatch, -0.5)
     assert grown.results["augment"]["on"] == []
     assert [one["labels"] for one in grown.results["augment"]["gate"]] == [60, 60]
+
+
+def test_no_variants_are_made_while_an_augmenter_stays_off(context: Context, monkeypatch: pytest.MonkeyPatch):
+    judged(context, monkeypatch, -0.5)
+    later = more_labels(context, 59)
+    assert judged(later, monkeypatch, 0.02).rows == []
+    assert later.results["augment"]["on"] == []
+    grown = more_labels(later, 60)
+    assert len(judged(grown, monkeypatch, 0.02).rows) > 30  # of the texts since
+    assert grown.results["augment"]["on"] == ["swap-words", "keyboard"]
 
 
 def test_other_settings_are_decided_anew(context: Context, monkeypatch: pytest.MonkeyPatch):

@@ -21,6 +21,7 @@ from tests.resume_driver import in_child, run_rounds
 ROUNDS = 3
 SAMPLE = 15
 AUGMENT = '[augment]\nuse = ["swap-words"]\n'
+ALWAYS = f'{AUGMENT}gate = "off"\n'
 Snapshot = dict[str, Any]
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def start(make_project: Callable[..., Project]) -> Path:
     """A project before its first round."""
-    project = make_project("start", more=AUGMENT)
+    project = make_project("start", more=ALWAYS)
     project.store.close()
     return project.root
 

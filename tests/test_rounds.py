@@ -247,7 +247,8 @@ def test_variants_are_trained_on_and_never_asked_about(make_project: MakeProject
 def test_variants_do_not_depend_on_the_order_of_the_texts(make_project: MakeProject) -> None:
     found = []
     for name, batch in (("one", 8), ("two", 24)):
-        project = make_project(name, batch=batch, strategy="random", more='[augment]\nuse = ["swap-words"]\n')
+        more = '[augment]\nuse = ["swap-words"]\ngate = "off"\n'
+        project = make_project(name, batch=batch, strategy="random", more=more)
         rounds(project, 2)
         found.append({r["parent_id"]: r["text"] for r in query(project, "SELECT parent_id, text FROM variants")})
     shared = found[0].keys() & found[1].keys()
@@ -487,7 +488,7 @@ def test_the_kind_of_task_cannot_change_under_the_labels(make_project: MakeProje
 
 
 def test_lowering_the_number_of_variants_takes_effect(make_project: MakeProject) -> None:
-    project = make_project(more='[augment]\nuse = ["swap-words"]\nper_text = 3\n')
+    project = make_project(more='[augment]\nuse = ["swap-words"]\nper_text = 3\ngate = "off"\n')
     rounds(project, 2)
     edit(project, "per_text = 3", "per_text = 1")
     run_round(project)

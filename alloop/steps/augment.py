@@ -16,7 +16,7 @@ from alloop.seeds import seed_for
 from alloop.sharing import shared
 from alloop.steps.context import Context
 from alloop.steps.filters import Around, rejections
-from alloop.steps.gate import Verdict, record, verdicts
+from alloop.steps.gate import Verdict, needs_variants, record, verdicts
 from alloop.steps.policies import learnable, options_key, parents, variants_wanted
 from alloop.steps.pull import learnt_from, seen_labels
 from alloop.steps.stand_in import vectors
@@ -38,6 +38,8 @@ def do(context: Context) -> Done:
         return Done()
     made: list[Variant] = []
     for name in use:
+        if not needs_variants(context, name, len(resolved)):
+            continue
         of = parents(context, resolved)
         known = store.variant_keys(name, options_key(context.config, name))
         made += [row for row in _variants_by(name, context, of) if (row[1], row[0]) not in known]

@@ -116,10 +116,9 @@ def verdicts(
     began = now()
     for name in config.augment.use:
         before = _standing(context, name, len(resolved))
-        why = _cannot_be_judged(labelled, name)
-        if before is not None and why is None:
+        if before is not None:
             found.append(before)
-        elif why is not None:
+        elif (why := _cannot_be_judged(labelled, name)) is not None:
             found.append(Verdict(name, False, context.round.number, len(resolved), why=why))
         else:
             without = judge(None) if without is None else without
@@ -133,6 +132,14 @@ def verdicts(
             found.append(verdict)
             began = ended
     return found
+
+
+def needs_variants(context: Context, name: str, labels: int) -> bool:
+    """Whether an augmenter's variants are learnt from or judged in this round; those of one that stays off can wait."""
+    if context.config.augment.gate == "off":
+        return True
+    before = _standing(context, name, labels)
+    return labels >= LEAST if before is None else before.is_on
 
 
 def record(context: Context, found: Sequence[Verdict]) -> None:
