@@ -37,10 +37,11 @@ def augmentation(store: Store) -> dict[str, Any] | None:
     }
 
 
-def verdict_words(verdict: Verdict) -> str:
-    """A verdict with its 80 % interval: "augmentation on (swap-words): +1.9 points (+0.3 to +3.5)"."""
+def verdict_words(verdict: Verdict, number: int) -> str:
+    """What a round says of an augmenter: "augmentation on (swap-words): +1.9 points (+0.3 to +3.5)"."""
     state = f"augmentation {'on' if verdict['on'] else 'off'} ({verdict['augmenter']})"
-    return f"{state}: {verdict['why'] or gain_words(verdict)}"
+    since = f", as of round {verdict['round']}" if verdict["round"] != number else ""
+    return f"{state}: {verdict['why'] or gain_words(verdict)}{since}"
 
 
 def gain_words(verdict: Verdict) -> str:
@@ -49,9 +50,9 @@ def gain_words(verdict: Verdict) -> str:
     return f"{value} points ({low} to {high})"
 
 
-def verdicts_words(verdicts: Sequence[Verdict]) -> str:
-    """What a round says of its augmenters, a sentence each."""
-    said = [verdict_words(one) for one in verdicts]
+def verdicts_words(verdicts: Sequence[Verdict], number: int) -> str:
+    """What a round of this number says of its augmenters, a sentence each."""
+    said = [verdict_words(one, number) for one in verdicts]
     return " ".join(f"{one[0].upper()}{one[1:]}." for one in said)
 
 

@@ -45,6 +45,7 @@ def status(project: Project) -> dict[str, Any]:
     those whose votes are evenly split. "consensus" is the rule that makes one label of them. "left" is how many pool
     texts can still be picked.
     "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
+    "review" is {"tasks", "answered"} of the labels sent back to annotators, None where none were or that is over.
     "stopping" is what every stopping rule says: name -> {"stop", "since", "evidence", "first"}, see `alloop.advice`.
     """
     store, config = project.store, project.config
@@ -65,6 +66,7 @@ def status(project: Project) -> dict[str, Any]:
             "tied": _pulled(store, "tied"),
         },
         "round": _round(store, row),
+        "review": _review(store, tasks),
         "seconds": {} if row is None else store.step_seconds(row.number),
         "annotator": config.annotate.backend,
         "consensus": config.annotate.consensus,
@@ -85,6 +87,16 @@ def _round(store: Store, row: RoundRow | None) -> dict[str, Any]:
         return {**found, "abandoned": True}
     done = store.step_results(row.number)
     return {**found, "step": next((step.name for step in STEPS if step.name not in done), None)}
+
+
+def _review(store: Store, tasks: Mapping[str, bool]) -> dict[str, int] | None:
+    """How many labels `alloop audit --push` sent back last and how many are answered; None once that was applied."""
+    jobs = store.jobs("audit")
+    pushed = next((one for one in reversed(jobs) if "tasks" in one.config and one.result), None)
+    if pushed is None or any(one.config.get("review") == pushed.id and one.result for one in jobs):
+        return None
+    answered = [tasks[one["key"]] for one in pushed.config["tasks"] if one["key"] in tasks]
+    return {"tasks": len(answered), "answered": sum(answered)}
 
 
 def _pulled(store: Store, what: str) -> int:
@@ -252,6 +264,8 @@ def report(project: Project) -> dict[str, Any]:
     the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
     not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
     "dev_accuracy" or "dev_f1_micro".
+    "spent" is what augmenters had cost by then, None where none costs anything: {name: {"requests", "tokens_in",
+    "tokens_out", "cost", "stopped"}}.
     "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
     "ece_uncalibrated" is the calibration error without it. "augmentation" is what became of variants and what the gate
     decided, see `alloop.augmentation`; None where there are none.
@@ -279,6 +293,7 @@ def report(project: Project) -> dict[str, Any]:
                 "tuner": config.model.tuner,
                 "note": results.get("select", {}).get("note"),
                 "training": results["train"].get("measured", {}).get("curve"),
+                "spent": results.get("augment", {}).get("spent"),
                 "temperature": results["train"].get("measured", {}).get("temperature"),
             }
         )
@@ -454,6 +469,11 @@ def status_text(found: Mapping[str, Any]) -> str:
     lines.append(("round", _round_words(state)))
     if found["seconds"]:
         lines.append(("seconds", seconds_words(found["seconds"])))
+    if review := found["review"]:
+        said = (
+            f"{review['answered']:,} of {review['tasks']:,} labels sent back are answered; what changed: alloop audit"
+        )
+        lines.append(("review", f"{said} --apply"))
     if found["annotating"]:
         lines.append(("pace", pace_words(found["annotating"])))
     if found["round"]["number"]:
@@ -502,10 +522,25 @@ def outcome_text(project: Project, number: int) -> str:
     else:
         sentences.append("Pushed nothing.")
     if verdicts := results.get("augment", {}).get("gate"):
-        sentences.insert(2, verdicts_words(verdicts))
+        sentences.insert(2, verdicts_words(verdicts, number))
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
+    sentences += spent_words(results.get("augment", {}).get("spent") or {})
     return " ".join(sentences)
+
+
+def spent_words(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence on what each augmenter has cost so far, and why it asks for no more."""
+    said = []
+    for name, one in spent.items():
+        if not one["requests"]:
+            continue
+        requests = f"{one['requests']:,} request{'s' if one['requests'] != 1 else ''}"
+        cost = f", which cost {one['cost']:.3g}" if one["cost"] else ""
+        said.append(f"So far {name} made {requests} of {one['tokens_in'] + one['tokens_out']:,} tokens{cost}.")
+        if one["stopped"]:
+            said.append(f"It asks no more: {one['stopped']}.")
+    return said
 
 
 def _measured_words(report: Mapping[str, Any], number: int) -> str:

@@ -598,6 +598,10 @@ class Store:
         """The texts that have a task, answered or open."""
         return {row[0] for row in self._sql("SELECT DISTINCT text_id FROM tasks WHERE withdrawn_at IS NULL")}
 
+    def review_keys(self) -> set[str]:
+        """The tasks that send labels back to annotators."""
+        return {row[0] for row in self._sql("SELECT key FROM tasks WHERE purpose = 'review'")}
+
     def reviewed_ids(self) -> set[str]:
         """The texts whose label was sent back to annotators, answered or not."""
         return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'review'")}

@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alloop.augmentation import augmentation, verdicts_words
 from alloop.config import parse
+from alloop.figures import curve_text
 from alloop.ingest import text_id as id_of
+from alloop.intake import create
 from alloop.languages import Languages
+from alloop.pages import page
 from alloop.project import Project
+from alloop.reports import outcome_text, report
 from alloop.rounds import run_round
 from alloop.steps import augment, filters, gate, policies
 from alloop.steps.context import Context
 from alloop.steps.gate import Gain, gain
 from alloop.store import PickRow, Resolved, Variant
+from tests.conftest import project_toml
 from tests.hostile import HOSTILE
 
 MakeProject = Callable[..., Project]
@@ -142,6 +148,19 @@ def test_a_variant_farther_from_its_parent_than_other_labels_are_is_rejected(con
     assert said[0].startswith("far from its parent: similarity 0.7")
 
 
+def test_of_several_labels_the_one_is_named_that_the_model_was_right_about():
+    y, of_parent = np.array([1.0, 0, 0]), np.array([0.8, 0.9, 0.1])  # wrong about the second
+    assert filters._contradiction(np.array([0.04, 0.99, 0.5]), of_parent, y, "multi") == (0, pytest.approx(0.96))
+    assert filters._contradiction(np.array([0.2, 0.99, 0.5]), of_parent, y, "multi") is None
+
+
+def test_a_model_that_was_wrong_about_the_parent_is_not_asked():
+    y, said = np.array([1.0, 0, 0]), np.array([0.02, 0.97, 0.01])
+    assert filters._contradiction(said, np.array([0.6, 0.3, 0.1]), y, "single") == (1, pytest.approx(0.97))
+    assert filters._contradiction(said, np.array([0.3, 0.6, 0.1]), y, "single") is None
+    assert filters._contradiction(np.array([0.3, 0.6, 0.1]), np.array([0.6, 0.3, 0.1]), y, "single") is None
+
+
 def test_hostile_texts_go_through_every_filter(make_project: MakeProject, context: Context):
     texts = [text.encode("utf-8", "replace").decode() for text in HOSTILE.values()]  # as the database can hold them
     said = why(context, *texts)
@@ -197,7 +216,7 @@ def test_a_gain_above_zero_turns_an_augmenter_on_and_a_job_says_why(context: Con
     assert [job.config["augmenter"] for job in jobs] == ["swap-words", "keyboard"]
     assert jobs[0].result == {"on": True, "value": 0.02, "low": 0.01, "high": 0.03, "variants": 40 - result["rejected"]}
     assert jobs[0].seconds is not None
-    words = verdicts_words(result["gate"][:1])
+    words = verdicts_words(result["gate"][:1], 1)
     assert words == "Augmentation on (swap-words): +2.0 points (+1.0 to +3.0)."
 
 
@@ -207,7 +226,7 @@ def test_what_is_refused_stays_stored_and_is_not_learnt_from(context: Context, m
     done = judged(context, monkeypatch, -0.008)
     assert context.results["augment"]["on"] == []
     assert len(done.rows) > 40
-    assert verdicts_words(context.results["augment"]["gate"][:1]) == (
+    assert verdicts_words(context.results["augment"]["gate"][:1], 1) == (
         "Augmentation off (swap-words): −0.8 points (−1.8 to +0.2)."
     )
     assert not any(one.is_variant for one in fit_job(context, resolved(context), ()).train)
@@ -231,7 +250,8 @@ def test_a_decision_stands_until_the_labels_have_grown_by_half(context: Context,
     later = more_labels(context, 59)
     judged(later, monkeypatch, -0.5)
     assert later.results["augment"]["on"] == ["swap-words", "keyboard"]
-    assert [one["round"] for one in later.results["augment"]["gate"]] == [1, 1]
+    said = verdicts_words(later.results["augment"]["gate"], 2)
+    assert said.count("+2.0 points (+1.0 to +3.0), as of round 1.") == 2
     grown = more_labels(later, 60)
     judged(grown, monkeypatch, -0.5)
     assert grown.results["augment"]["on"] == []
@@ -249,7 +269,7 @@ def test_with_too_few_labels_it_is_off_and_says_so(make_project: MakeProject, co
     few = resolved(context)[:12]
     found = gate.verdicts(context, few, {"swap-words": {}, "keyboard": {}}, vectors)
     assert [one.is_on for one in found] == [False, False]
-    assert verdicts_words([found[0].as_json]) == (
+    assert verdicts_words([found[0].as_json], found[0].round) == (
         "Augmentation off (swap-words): 12 labels are too few to tell; it takes 20."
     )
 
@@ -258,7 +278,7 @@ def test_without_the_gate_all_are_on(context: Context):
     off = more_labels(context, 40, gate="off")
     found = gate.verdicts(off, resolved(off), {}, vectors)
     assert [one.is_on for one in found] == [True, True]
-    assert "it was not judged" in verdicts_words([found[0].as_json])
+    assert "it was not judged" in verdicts_words([found[0].as_json], found[0].round)
 
 
 def test_the_report_has_every_decision_and_every_reason(context: Context, monkeypatch: pytest.MonkeyPatch):
@@ -308,6 +328,12 @@ def test_a_round_decides_by_the_stand_in_and_trains_on_what_is_on(make_project: 
     assert len(project.store.jobs("gate")) == 2
     on = results["augment"]["on"]
     assert (results["train"]["variants"] > 0) == bool(on)
+    assert ("Augmentation on" in outcome_text(project, 2)) == bool(on)
+    found = report(project)
+    text = curve_text([found], 120)
+    assert "whether the labels at hand show that it helps" in text
+    assert text.count("swap-words") == 2  # a decision and its variants
+    assert "<h2>Augmentation</h2>" in page([found])
 
 
 @pytest.mark.slow
@@ -340,3 +366,23 @@ def test_mixup_is_judged_though_it_makes_no_texts(make_project: MakeProject, mon
     results = project.store.step_results(2)
     assert results["augment"]["on"] == ["mixup"]
     assert results["train"]["variants"] == 0
+
+
+@pytest.mark.slow
+def test_hostile_texts_go_through_a_round_and_its_report(
+    tmp_path: Path, write_csv: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(augment, "vectors", lambda project, config, texts: vectors(texts))
+    texts = [text.encode("utf-8", "replace").decode().replace("\0", "") for text in HOSTILE.values()]
+    rows = [[text, ("animal", "<b>vehicle")[place % 2]] for place, text in enumerate(texts) if text.strip()]
+    config = tmp_path / "hostile.toml"
+    more = '[augment]\nuse = ["swap-words", "keyboard"]\n'
+    config.write_text(project_toml(annotate="file", labels='labels = ["animal", "<b>vehicle"]', more=more))
+    project, _ = create(tmp_path / "p", source=config, data=[write_csv("pool.csv", ["text", "label"], rows)])
+    run_round(project, push=False)
+    assert project.store.step_results(1)["augment"]["variants"] > 40
+    found = report(project)
+    assert "Augmentation" in page([found])
+    assert "<b>vehicle" not in page([found])
+    assert "swap-words" in curve_text([found], 80)
+    assert max(map(len, curve_text([found], 80).splitlines())) <= 80

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alloop.consensus import is_tied
 from alloop.project import Project
 from alloop.reports import report
 from alloop.rounds import run_round
-from alloop.steps.relabel import MOST_ASKED, activelab, is_tied
+from alloop.steps.relabel import MOST_ASKED, doubts
 
 MakeProject = Callable[..., Project]
 LABELS = ("cat", "dog", "hen")
@@ -34,38 +35,26 @@ def until_over(project: Project, until_labels: int) -> Iterator[int]:
         yield done.number
 
 
-def test_activelab_asks_first_where_a_label_is_contradicted_and_last_where_three_agree() -> None:
-    votes = [[("a", ("cat",))], [("a", ("dog",))], [("a", ("cat",)), ("b", ("cat",)), ("c", ("cat",))]]
-    probs = np.array([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.9, 0.05, 0.05]])
-    new = np.array([[0.4, 0.3, 0.3], [0.98, 0.01, 0.01]])
-    (agrees, contradicted, settled), (doubted, sure) = activelab(votes, probs, new, "single", LABELS)
-    assert contradicted > doubted > agrees > settled
-    assert doubted > sure
+def chosen(*labels: tuple[str, ...]) -> np.ndarray:
+    return np.array([[name in one for name in LABELS] for one in labels], np.float32)
 
 
-def test_activelab_of_one_vote_each_is_the_formula_of_the_paper() -> None:
-    votes = [[("a", ("cat",))], [("b", ("dog",))]]
-    probs, new = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]]), np.array([[0.5, 0.3, 0.2]])
-    labelled, unlabelled = activelab(votes, probs, new, "single", LABELS)
-    # the label's probability with the weight of the model and of one vote, 1/3 with that of the next annotator
-    assert labelled == pytest.approx([1 - (2 * 0.7 + 1 / 3) / 3, 1 - (2 * 0.3 + 1 / 3) / 3])
-    assert unlabelled == pytest.approx([1 - (0.5 + 1 / 3) / 2])
+def test_a_label_that_the_model_contradicts_is_in_doubt_until_others_confirm_it() -> None:
+    votes = [[("a", ("cat",))], [("a", ("dog",))], [("a", ("dog",)), ("b", ("dog",)), ("c", ("dog",))]]
+    votes += [[(who, ("cat",))] for who in "abc" for _ in range(9)]
+    y = chosen(*(said[0][1] for said in votes))
+    (agrees, contradicted, confirmed, *_), error = doubts(
+        votes, y, np.tile([0.96, 0.02, 0.02], (30, 1)), "single", LABELS
+    )
+    assert 0 < error < 0.1
+    assert contradicted > 0.5 > agrees > confirmed
 
 
-def test_of_several_labels_the_text_with_the_most_doubt_in_all_of_them_comes_first() -> None:
-    votes = [[("a", ("cat",))], [("a", ("cat", "dog"))], [("a", ())]]
-    probs = np.array([[0.9, 0.1, 0.1], [0.9, 0.1, 0.1], [0.9, 0.9, 0.1]])
-    labelled, new = activelab(votes, probs, np.array([[0.5, 0.5, 0.5], [0.9, 0.1, 0.1]]), "multi", LABELS)
-    assert labelled[2] > labelled[1] > labelled[0]
-    assert new[0] > new[1]
-
-
-def test_a_tie_is_as_many_votes_against_as_for() -> None:
-    assert is_tied([("a", ("cat",)), ("b", ("dog",))], "single")
-    assert not is_tied([("a", ("cat",)), ("b", ("dog",)), ("c", ("cat",))], "single")
-    assert not is_tied([("a", ("cat",))], "single")
-    assert is_tied([("a", ("cat", "dog")), ("b", ("cat",))], "multi")
-    assert not is_tied([("a", ("cat", "dog")), ("b", ("cat", "dog"))], "multi")
+def test_of_several_labels_the_most_doubtful_one_counts() -> None:
+    votes = [[("a", ("cat",))], [("a", ("cat", "dog"))], *([("a", ("cat",))] for _ in range(20))]
+    probs = np.tile([0.99, 0.005, 0.005], (22, 1))
+    (agrees, contradicted, *_), _ = doubts(votes, chosen(*(said[0][1] for said in votes)), probs, "multi", LABELS)
+    assert contradicted > 0.5 > agrees
 
 
 def test_a_tie_goes_back_once_to_those_who_have_not_answered_it(make_project: MakeProject) -> None:
@@ -73,9 +62,8 @@ def test_a_tie_goes_back_once_to_those_who_have_not_answered_it(make_project: Ma
     assert len(list(until_over(project, 30))) > 3
     votes = project.store.answers()
     twice = {row["text_id"] for row in query(project, "SELECT text_id FROM tasks WHERE purpose = 'relabel'")}
-    tied_at_first = {one for one in votes if one in twice or is_tied(votes[one], "single")}
     assert twice
-    assert twice == tied_at_first
+    assert all(is_tied(votes[one][:2], "single") for one in twice)
     assert {len(said) for one, said in votes.items() if one in twice} == {4}
     assert {len(said) for one, said in votes.items() if one not in twice} == {2}
     assert max(project.store.asks(list(votes)).values()) == 2
@@ -113,7 +101,7 @@ def test_a_part_of_each_batch_asks_again_where_an_answer_is_worth_more(make_proj
     by_round = [sum(one["round"] == number for one in again) for number in rounds]
     assert by_round[0] == 0
     assert 0 < max(by_round) <= 4
-    assert all(one["blind"] and one["strategy"] == "activelab" and one["predicted"] is None for one in again)
+    assert all(one["blind"] and one["strategy"] in ("doubt", "tie") and one["predicted"] is None for one in again)
     assert max(project.store.asks([one["text_id"] for one in again]).values()) <= MOST_ASKED
     votes = project.store.answers()
     assert sum(len(said) - 1 for said in votes.values()) == len(again)  # nobody was asked for his own second opinion
@@ -121,23 +109,6 @@ def test_a_part_of_each_batch_asks_again_where_an_answer_is_worth_more(make_proj
     assert (last["labels"], last["labels_paid"]) == (40, 40 + len(again))
     wrong = [one.labels for one in project.store.resolved(project.store.rounds()[-1].number, "pool")]
     assert len(wrong) == 40
-
-
-@pytest.mark.slow
-def test_random_texts_stay_random_where_second_opinions_take_the_place_of_others(make_project: MakeProject) -> None:
-    project = make_project(
-        strategy="random", cold_start="random", rules="relabel_share = 0.25\nrandom_share = 0.0", more=several()
-    )
-    for _ in range(4):
-        run_round(project)
-    for number in (2, 3, 4):
-        picks = project.store.picks(number)
-        free = 72 - sum(len([p for p in project.store.picks(n) if p.purpose != "relabel"]) for n in range(1, number))
-        drawn = [one for one in picks if one.purpose == "random"]
-        assert len(drawn) == 6
-        assert {one.probability for one in drawn} == {drawn[0].probability}
-        assert drawn[0].probability == pytest.approx(6 / free)
-        assert {one.purpose for one in picks if one.probability is None} <= {"pick", "relabel"}
 
 
 @pytest.mark.slow

@@ -233,3 +233,25 @@ def breaks(start: Path, kill_at: int, expected: Snapshot) -> bool:
         return bool(differences(killed_and_resumed(start, kill_at), expected))
     except AssertionError:
         return True
+
+
+@pytest.fixture
+def gated(make_project: Callable[..., Project]) -> Path:
+    """A project whose second round has labels enough for the gate and for every filter."""
+    project = make_project("gated", batch=24, more=AUGMENT)
+    project.store.close()
+    return project.root
+
+
+def test_a_kill_while_variants_are_judged_changes_nothing(gated: Path) -> None:
+    root = copy_of(gated, "gated-undisturbed")
+    points = in_child(lambda: run_rounds(root, 2, kill_at=0)) or []
+    expected = snapshot(root)
+    judging = ("2 steps/augment.py", "2 steps/filters.py", "2 steps/gate.py", "2 steps/stand_in.py")
+    places = [n for n, point in enumerate(points, 1) if point.startswith(judging)]
+    assert {points[n - 1].split(":")[0] for n in places} == set(judging)
+    for at in sampled(len(places), 4):
+        copy = copy_of(gated, "gated-killed")
+        assert in_child(lambda copy=copy, at=at: run_rounds(copy, 2, places[at - 1])) is None
+        in_child(lambda copy=copy: run_rounds(copy, 2))
+        assert differences(snapshot(copy), expected) == [], points[places[at - 1] - 1]

@@ -121,6 +121,17 @@ def test_without_an_answer_it_waits_and_without_a_review_it_says_how_to_begin(ma
     assert len(project.store.jobs("audit")) == 1
 
 
+def test_status_says_how_far_a_review_is_until_it_is_applied(make: Make) -> None:
+    project = make(pool())
+    assert json.loads(done("status", project.root, "--json").out)["review"] is None
+    done("audit", project.root, "--push", "--most", 3)
+    answer(project, asked(project)[:2])
+    assert json.loads(done("status", project.root, "--json").out)["review"] == {"tasks": 3, "answered": 2}
+    assert "2 of 3 labels sent back are answered" in done("status", project.root).out
+    done("audit", project.root, "--apply")
+    assert "sent back" not in done("status", project.root).out
+
+
 def test_what_was_reviewed_is_not_asked_again(make: Make) -> None:
     project = make(pool())
     done("audit", project.root, "--push", "--most", 3)

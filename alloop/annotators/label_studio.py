@@ -749,7 +749,7 @@ def _in_batches(tasks: Sequence[Task], desk: Desk) -> dict[str, Any]:
 
 
 def _batch(task: Task, desk: Desk) -> str:
-    return f"{desk.project}:{task.round}"
+    return f"{desk.project}:{task.round}{':review' if task.purpose == 'review' else ''}"
 
 
 def _there(

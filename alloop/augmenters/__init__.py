@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -45,6 +45,19 @@ class Prepares(Protocol):
 
     def prepared(self, around: Surroundings) -> Augmenter:
         """The same, knowing that."""
+        ...
+
+
+@runtime_checkable
+class Spends(Protocol):
+    """An augmenter that costs money, or whatever else is counted: its sums reach the round's result and the report."""
+
+    def spent(self, directory: Path) -> dict[str, Any]:
+        """What it has cost in the project's life, from what it kept in `Surroundings.directory`; JSON has to hold it.
+
+        Sums: requests, tokens_in, tokens_out, cost. stopped: why it asks for no more, None where nothing stops it. The
+        same after a kill as without one: a round that was resumed says what an undisturbed one says.
+        """
         ...
 
 

@@ -89,8 +89,18 @@ def by_statistics(model: Any, share: float) -> Any:
         where = np.random.random() * model.tfidf_scores[-1]  # noqa: NPY002
         return [model.tokens[np.searchsorted(model.tfidf_scores, where, side="right")]]
 
+    def places(words: list[str]) -> list[int] | None:
+        """Those that say little first. nlpaug takes one word's probability for another's from the first draw on."""
+        known = [place for place, word in enumerate(words) if word in model.w2idf]
+        says = np.array([model.w2idf[words[place]] for place in known])
+        with np.errstate(divide="ignore"):  # drawn without replacement: those of weight 0 come last, in any order
+            wait = np.random.exponential(size=len(known)) / (says.max(initial=0) - says)  # noqa: NPY002
+        order = np.lexsort((np.random.random(len(known)), wait))  # noqa: NPY002
+        return [known[one] for one in order[: augmenter.generate_aug_cnt(len(words))]] or None
+
     augmenter.model = copy(model)
     augmenter.model.predict = draw
+    augmenter._get_aug_idxes = places
     return augmenter
 
 
@@ -121,8 +131,11 @@ def in_small_letters(change: Change) -> Change:
 
     def changed(words: list[str]) -> list[str]:
         small = [word.lower() for word in words]
-        answers = zip(words, small, change(small), strict=True)
-        return [word if new == old else in_the_case_of(word, new) for word, old, new in answers]
+        found: list[str] = []
+        for word, old, new in zip(words, small, change(small), strict=True):
+            in_its_case = new if word == "I" and found else in_the_case_of(word, new)
+            found.append(word if new == old else in_its_case)
+        return found
 
     return changed
 
@@ -131,7 +144,7 @@ def in_the_case_of(word: str, new: str) -> str:
     """A new word in capitals, or with one in front, where the word it stands for was."""
     if word.isupper() and len(word) > 1:
         return new.upper()
-    return new[:1].upper() + new[1:] if word[:1].isupper() and word != "I" else new
+    return new[:1].upper() + new[1:] if word[:1].isupper() else new
 
 
 def refuse_shares(plugin: Any, *names: str) -> None:

@@ -24,9 +24,10 @@ _DATA = {
 }
 
 _PARTS = {"N": "n", "V": "v", "J": "a", "R": "r"}  # the first letter of a tag -> what WordNet calls that part of speech
-# forms of be, do and have, negations; and short words that a tagger may take for the element, the country or the unit
+# forms of be, do and have, negations; and what a tagger may take for helium, the United States, tins or a month
 _KEPT = set("am are be been being did do does doing done had has have having is was were".split())
 _KEPT |= set("can't cannot don't never no none nor not nothing won't".split())
+_KEPT |= set("can could may might must shall should will would".split())
 _KEPT |= set("a an as at he her him i in it me or she so them they us we who you".split())
 
 

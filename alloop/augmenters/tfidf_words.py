@@ -1,4 +1,4 @@
-"""Words that say little, in the place of words that say little."""
+"""Other words of the pool, in the place of words that say little."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,9 +19,10 @@ TEXTS_READ = 50_000
 class TfidfWords:
     """Replaces words that say little by other words of the pool (Xie et al. 2020, "UDA"). For any language with spaces.
 
-    What a word says is learnt from up to 50,000 texts of the project, by TF-IDF: a word is the sooner replaced the more
-    texts have it, and rare ones, which the label may depend on, mostly stay. It reads no meaning: "not" goes as easily
-    as "the", and words of one text turn up in another.
+    What a word says is learnt from up to 50,000 texts of the project, by TF-IDF: the more texts have a word, the sooner
+    it is replaced, while rare ones, which the label may depend on, mostly stay. Words put in are drawn from all, those
+    that say most the least often. It reads no meaning: "not" goes as easily as "the", sentences stop making sense, and
+    words of one text turn up in another.
 
     share: how many of the words, between 0 and 1; at least one.
     texts: how many texts must have a word that is replaced or put in. Names and misspellings are in few.

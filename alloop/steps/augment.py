@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alloop.augmenters import Augmenter, Prepares, Surroundings
+from alloop.augmenters import Augmenter, Prepares, Spends, Surroundings
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
 from alloop.seeds import seed_for
@@ -109,9 +110,20 @@ def _surroundings(name: str, context: Context, resolved: Sequence[Resolved]) -> 
         kind=task.kind,
         labels={text.text: one.labels for text, one in zip(texts, resolved, strict=True)},
         pool=pool,
-        directory=context.project.root / "cache" / name,
+        directory=_kept_in(context, name),
         descriptions={label.name: label.description for label in task.labels if label.description},
     )
+
+
+def _kept_in(context: Context, name: str) -> Path:
+    return context.project.root / "cache" / name
+
+
+def _spent(context: Context) -> dict[str, Any]:
+    """What each augmenter that spends has spent in the project's life; nothing where none does."""
+    built = {name: context.project.augmenter(context.config, name) for name in context.config.augment.use}
+    spent = {name: one.spent(_kept_in(context, name)) for name, one in built.items() if isinstance(one, Spends)}
+    return {"spent": spent} if spent else {}
 
 
 def save(context: Context, done: Done) -> dict[str, Any]:
@@ -122,4 +134,5 @@ def save(context: Context, done: Done) -> dict[str, Any]:
         "rejected": sum(row[6] is not None for row in done.rows),
         "gate": [one.as_json for one in done.verdicts],
         "on": [one.augmenter for one in done.verdicts if one.is_on],
+        **_spent(context),
     }

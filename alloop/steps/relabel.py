@@ -1,21 +1,23 @@
 """Second opinions and hidden repeats: which labelled texts a batch asks about again, in place of new ones.
 
-ActiveLab (Goh & Mueller 2023, arXiv:2301.11856) says on one scale how much is to be gained from another answer about a
-text that has some, and about one that has none. Its probabilities are the stand-in's, for both: they are to come from
-one model that has not learnt from the labels it judges.
+As in ActiveLab (Goh & Mueller 2023, arXiv:2301.11856) a model that has not learnt from a label, the stand-in, is heard
+beside those who gave it. ActiveLab learns how far to trust either from the texts with several votes. Here these are the
+ones whose label a model contradicted: on them the model looks worthless, and little is asked again. How often people
+err is therefore found on all votes at once, where it does not matter why a text was asked about: votes and model alone
+decided that. tests/bench/relabel.md has what was measured.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from itertools import takewhile
 
 import numpy as np
 
+from alloop.config import Config
 from alloop.consensus import is_tied
+from alloop.consensus.one_coin import chances
 from alloop.records import Kind
 from alloop.seeds import rng_for
 from alloop.steps.context import Context
-from alloop.steps.pull import seen_labels, usable_votes
+from alloop.steps.pull import consensus_rule, needs_probs, seen_labels, settled, usable_votes
 from alloop.steps.stand_in import out_of_sample, vectors
 from alloop.store import PickRow
 
@@ -27,10 +29,16 @@ Said = Sequence[tuple[str, tuple[str, ...]]]  # of one text: annotator, labels
 
 
 def ties(context: Context, most: int) -> list[PickRow]:
-    """Texts on which the votes are divided evenly, at most so many: each is asked about again once."""
-    votes = _votes(context)
+    """Texts on which the votes are divided evenly, at most so many; without a share of second opinions each once.
+
+    With a share, a rule that hears a model decides by itself which of them are in doubt.
+    """
+    if context.config.round.relabel_share and needs_probs(consensus_rule(context.config)):
+        return []
+    votes, kind = _votes(context), context.config.task.kind
     asks = context.project.store.asks(list(votes))
-    found = [one for one in _askable(context, votes) if asks.get(one, 0) < 2 and is_tied(votes[one], _kind(context))]
+    often = MOST_ASKED if context.config.round.relabel_share else 2
+    found = [one for one in _askable(context, votes) if asks.get(one, 0) < often and is_tied(votes[one], kind)]
     return [PickRow(one, 0, None, "tie", None, None, "relabel") for one in found[:most]]
 
 
@@ -45,101 +53,74 @@ def repeats(context: Context, most: int) -> list[PickRow]:
     return [PickRow(there[row], 0, None, "repeat", None, None, "repeat") for row in drawn]
 
 
-def second_opinions(
-    context: Context, rivals: Sequence[PickRow], left_out: set[str]
-) -> tuple[list[PickRow], list[PickRow]]:
-    """The rivals, picks of new texts, that stay, and labelled texts in place of those that are worth less than they.
+def second_opinions(context: Context, most: int, left_out: set[str]) -> list[PickRow]:
+    """Texts whose label is less sure than that of a new text would be, at most so many, the most doubtful first.
 
-    None of the latter is one that is `left_out`.
+    None of them is one that is `left_out`.
     """
     store, config = context.project.store, context.config
-    resolved = store.resolved(context.round.number, "pool")
     votes = _votes(context)
-    may = {one for one in _askable(context, votes) if one not in left_out}
-    if not rivals or not may or len(seen_labels(resolved)) < 2:
-        return list(rivals), []
+    resolved = [one for one in store.resolved(context.round.number, "pool") if one.text_id in votes]
+    may = set(_askable(context, votes)) - left_out
+    sure = settled(resolved, config.task.kind)
+    if not may or len(seen_labels(sure)) < 2:
+        return []
     names = config.task.names
-    ids = [one.text_id for one in resolved]
-    y = np.array([[name in one.labels for name in names] for one in resolved], np.float32)
-    texts = [text.text for text in store.texts([*ids, *(rival.text_id for rival in rivals)])]
-    x = vectors(context.project, config, texts)
-    probs, new = out_of_sample(config, x[: len(ids)], y, x[len(ids) :], FOLDS, context.seed("relabel"))
-    of_labelled, of_new = activelab([votes[one] for one in ids], probs, new, config.task.kind, names)
-    worst_first = np.argsort(of_new, kind="stable")
-    best_first = [row for row in np.argsort(-of_labelled, kind="stable") if ids[row] in may]
-    won = list(
-        takewhile(lambda pair: of_labelled[pair[0]] > of_new[pair[1]], zip(best_first, worst_first, strict=False))
+    known = {one.text_id for one in sure}
+    both = [*sure, *(one for one in resolved if one.text_id not in known)]
+    ids = [one.text_id for one in both]
+    y = np.array([[name in one.labels for name in names] for one in both], np.float32)
+    x = vectors(context.project, config, [text.text for text in store.texts(ids)])
+    learnt, others = out_of_sample(
+        config, x[: len(sure)], y[: len(sure)], x[len(sure) :], FOLDS, context.seed("relabel")
     )
-    lost = {int(rival) for _, rival in won}
-    chosen = [PickRow(ids[row], 0, float(of_labelled[row]), "activelab", None, None, "relabel") for row, _ in won]
-    return [rival for place, rival in enumerate(rivals) if place not in lost], chosen
+    probs = np.concatenate([learnt, others])
+    doubt, error = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
+    enough = doubtful_from(config, error)
+    order = np.argsort(-doubt, kind="stable")
+    chosen = [int(row) for row in order if doubt[row] > enough and ids[row] in may][:most]
+    return [PickRow(ids[row], 0, float(doubt[row]), "doubt", None, None, "relabel") for row in chosen]
 
 
-def activelab(
-    votes: Sequence[Said], probs: np.ndarray, new: np.ndarray, kind: Kind, names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """How much is to be gained from another answer, 0 to 1: about texts with votes (N,), and about new ones (M,).
+def doubtful_from(config: Config, error: float) -> float:
+    """How likely wrong a label has to be for a second opinion to be worth more than a new text.
 
-    probs (N, C) and new (M, C) are the same model's. For several labels per text each label is a question by itself,
-    and a text counts with the mean over labels: whoever answers, answers all of them.
+    A new text's label is wrong as often as people err. Where the consensus counts votes alone it takes two more answers
+    to change a label: there it has to be more likely wrong than right.
     """
-    given = [[(who, [names.index(label) for label in labels]) for who, labels in said] for said in votes]
+    return error if needs_probs(consensus_rule(config)) else 0.5
+
+
+def doubts(
+    votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, names: Sequence[str]
+) -> tuple[np.ndarray, float]:
+    """How likely labels y (N, C) are wrong (N,), by votes and by probs (N, C) of a model unaware of them.
+
+    And how often the answers are. Of several labels per text each is a question by itself, answered by all who answered
+    the text. The text counts with its most doubtful one: most labels clearly do not apply, and a mean would say the
+    less the more labels there are.
+    """
+    text = [row for row, said in enumerate(votes) for _ in said]
+    people = {who: number for number, who in enumerate(dict.fromkeys(who for said in votes for who, _ in said))}
+    who = [people[one] for said in votes for one, _ in said]
+    given = np.array([[name in labels for name in names] for said in votes for _, labels in said], int)  # (V, C)
     if kind == "single":
-        return _gains([[(who, labels[0]) for who, labels in said] for said in given], probs, new)
-    each = [
-        _gains(
-            [[(who, int(label in labels)) for who, labels in said] for said in given],
-            np.stack([1 - probs[:, label], probs[:, label]], axis=1),
-            np.stack([1 - new[:, label], new[:, label]], axis=1),
-        )
-        for label in range(len(names))
-    ]
-    return np.mean([one for one, _ in each], axis=0), np.mean([one for _, one in each], axis=0)
-
-
-def _gains(
-    votes: Sequence[Sequence[tuple[str, int]]], probs: np.ndarray, new: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """For votes for one of C classes each; cleanlab's scores are lower where an answer is worth more."""
-    import io
-    import warnings
-    from contextlib import redirect_stdout
-
-    from cleanlab.multiannotator import get_active_learning_scores
-
-    # it warns and prints that few annotators have answered the same texts, which is why one asks
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        of_labelled, of_new = get_active_learning_scores(_table(votes), _inside(probs), _inside(new))
-    return 1 - of_labelled, 1 - of_new
-
-
-def _table(votes: Sequence[Sequence[tuple[str, int]]]) -> np.ndarray:
-    """(N, A), a column for each annotator, NaN where they said nothing; a file's second row of a text is one more."""
-    columns: dict[tuple[str, int], int] = {}
-    cells: list[tuple[int, int, int]] = []
-    for row, said in enumerate(votes):
-        seen: Counter[str] = Counter()
-        for who, label in said:
-            cells.append((row, columns.setdefault((who, seen[who]), len(columns)), label))
-            seen[who] += 1
-    table = np.full((len(votes), len(columns)), np.nan)
-    for row, column, label in cells:
-        table[row, column] = label
-    return table
-
-
-def _inside(probs: np.ndarray) -> np.ndarray:
-    """Rows that sum to 1 in double precision, no class impossible."""
-    clipped = np.clip(np.asarray(probs, np.float64), 1e-9, 1)
-    return np.asarray(clipped / clipped.sum(1, keepdims=True))
+        right, rates = chances(np.array(text), np.array(who), given.argmax(1), probs)
+        return 1 - (right * y).sum(1), float(rates[who].mean())
+    c = len(names)
+    questions = np.array(text)[:, None] * c + np.arange(c)  # (V, C)
+    of_yes = np.asarray(probs).ravel()
+    said = np.repeat(np.array(who), c)
+    right, rates = chances(questions.ravel(), said, given.ravel(), np.stack([1 - of_yes, of_yes], axis=1))
+    return 1 - right[np.arange(y.size), y.ravel().astype(int)].reshape(y.shape).min(1), float(rates[who].mean())
 
 
 def _votes(context: Context) -> dict[str, Said]:
-    """The votes of every text that this round learns from."""
+    """The votes of every text that has a label in this round, and still has votes: a review may have come since."""
     task, store = context.config.task, context.project.store
     usable, _ = usable_votes(store.answers(), task.names, task.rename, task.kind)
-    return {one.text_id: usable[one.text_id] for one in store.resolved(context.round.number, "pool")}
+    resolved = store.resolved(context.round.number, "pool")
+    return {one.text_id: usable[one.text_id] for one in resolved if one.text_id in usable}
 
 
 def _askable(context: Context, votes: dict[str, Said]) -> list[str]:
@@ -158,7 +139,3 @@ def _askable(context: Context, votes: dict[str, Said]) -> list[str]:
         for one, said in votes.items()
         if one not in closed and len(said) < MOST_ASKED and asks.get(one, 0) < MOST_ASKED
     ]
-
-
-def _kind(context: Context) -> Kind:
-    return context.config.task.kind

@@ -26,7 +26,7 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     selectable = context.selectable
     batch = min(context.room, len(selectable))
     rng = rng_for(context.round.seed, context.round.number, "select")
-    again, doubted = _again(context, batch)
+    again = _again(context, batch)
     batch -= len(again)
     at_random = min(_due(context, context.config.round.random_share), batch)
     drawn = sorted(rng.choice(len(selectable), at_random, replace=False))
@@ -34,7 +34,6 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     pool = _pool(context, selectable, random_ids)
     n = min(batch - at_random, len(pool))
     picks, note = _picked(context, pool, n, len(selectable) - at_random, _to_be_unlike(context, random_ids), rng)
-    picks, opinions = _with_second_opinions(context, picks, min(doubted, n), {one.text_id for one in again})
     predicted = _predictions_of(context, [*random_ids, *(pick.text_id for pick in picks)])
     probability = at_random / len(selectable)
     draws = [PickRow(one, 0, None, "random", probability, None, "random") for one in sorted(random_ids)]
@@ -42,7 +41,6 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     for draw, place in zip(draws, sorted(rng.integers(0, len(picks) + 1, len(draws))), strict=True):
         picks.insert(place, draw)
     # and so do those asked about again, so that nobody can tell them by their place
-    again += opinions
     for one, place in zip(again, sorted(rng.integers(0, len(picks) + 1, len(again))), strict=True):
         picks.insert(place, one)
     ranked = [
@@ -52,41 +50,22 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     return ranked, note
 
 
-def _again(context: Context, batch: int) -> tuple[list[PickRow], int]:
-    """Labelled texts to ask about whatever the new ones are worth, and how many more may take a new one's place.
+def _again(context: Context, batch: int) -> list[PickRow]:
+    """Labelled texts to ask about again, in place of as many new ones.
 
     Ties come first. Where several people answer each text they go back whatever the share, in half of a batch at most.
     """
     settings = context.config.round
-    repeats = int(min(_due(context, settings.repeat_share), settings.repeat_share * batch))
-    share = int(min(_due(context, settings.relabel_share), settings.relabel_share * batch))
+    share, repeats = (
+        int(min(_due(context, one), one * batch)) for one in (settings.relabel_share, settings.repeat_share)
+    )
     most = max(share, batch // 2) if context.config.annotate.annotators_per_text > 1 else share
-    tied = relabel.ties(context, most) if most else []
-    asked = {one.text_id for one in tied}
+    again = relabel.ties(context, most) if most else []
+    if len(again) < share and not is_cold(context):
+        again += relabel.second_opinions(context, share - len(again), {one.text_id for one in again})
+    asked = {one.text_id for one in again}
     drawn = [one for one in relabel.repeats(context, repeats) if one.text_id not in asked] if repeats else []
-    return tied + drawn[: batch - len(tied)], 0 if is_cold(context) else max(0, share - len(tied))
-
-
-def _with_second_opinions(
-    context: Context, picks: list[PickRow], most: int, left_out: set[str]
-) -> tuple[list[PickRow], list[PickRow]]:
-    """The picks of new texts that stay, and the labelled ones that take the place of some of the last ones.
-
-    What is drawn uniformly must not depend on what it says: of such picks the last ones are no random texts any more,
-    as they have to be worth more than a second opinion to stay.
-    """
-    if not most:
-        return picks, []
-    kept, last = picks[:-most], picks[-most:]
-    kept = [
-        one
-        if one.probability is None
-        else dataclasses.replace(one, probability=one.probability * len(kept) / len(picks))
-        for one in kept
-    ]
-    last = [dataclasses.replace(one, probability=None, purpose="pick") for one in last]
-    stayed, opinions = relabel.second_opinions(context, last, left_out)
-    return kept + stayed, opinions
+    return again + drawn[: batch - len(again)]
 
 
 def _due(context: Context, share: float) -> int:

@@ -1,5 +1,6 @@
 """Logistic regression as two arrays: `weight` (C, F) and `bias` (C,). scikit-learn finds them; numpy uses them."""
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +66,9 @@ def _fit_single(x: Any, y: np.ndarray, strength: float, class_weights: ClassWeig
         regression = LogisticRegression(C=strength, max_iter=1000)
         each, column, share = _one_by_one(x, y)
         weights = share * class_weight_vector(y, "single", class_weights)[column]
-        regression.fit(each, np.searchsorted(seen, column), sample_weight=weights)
+        with warnings.catch_warnings():  # it takes many classes for a regression, and says so at every fit
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            regression.fit(each, np.searchsorted(seen, column), sample_weight=weights)
         if len(seen) == 2:  # scikit-learn keeps one row: the log odds of the second class
             weight[seen] = np.concatenate([-regression.coef_, regression.coef_]) / 2
             bias[seen] = np.concatenate([-regression.intercept_, regression.intercept_]) / 2

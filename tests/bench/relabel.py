@@ -11,18 +11,23 @@ W/relabel.jsonl; what is there is not run again, and a run that was cut off star
 """
 
 import argparse
+import io
 import itertools
 import json
 import random
 import shutil
 import time
+import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import loops
 import numpy as np
+
+from alloop.steps import relabel, train
 
 POOL, TEST = 4_000, 1_000
 BATCH, BUDGET = 50, 600  # answers
@@ -33,16 +38,28 @@ NOISE: dict[str, list[float]] = {
     "20 %": [0.20] * ANNOTATORS,
     "35 %": [0.35] * ANNOTATORS,
 }
-ARMS: dict[str, dict[str, float]] = {  # answers to each new text, and the share of second opinions
+ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of second opinions, the rule of consensus
     "all new": {},
     "three answers each": {"asked": 3},
-    "relabel 0.3": {"share": 0.3},
     "relabel 0.5": {"share": 0.5},
+    "relabel 0.3": {"share": 0.3},
+    "relabel 0.5, crowdlab": {"share": 0.5, "rule": "crowdlab"},
+    "relabel 0.5, one-coin": {"share": 0.5, "rule": "one-coin"},
+    "relabel 0.3, one-coin": {"share": 0.3, "rule": "one-coin"},
+    "relabel 0.5, one-coin, from a half": {"share": 0.5, "rule": "one-coin", "half": True},
+    "relabel 0.5, ties learnt": {"share": 0.5, "ties": True},
+    "three answers each, one-coin": {"asked": 3, "rule": "one-coin"},
+    "ActiveLab 0.5": {"share": 0.5, "activelab": True},
 }
+REPORTED = [
+    "all new",
+    "three answers each",
+    "relabel 0.5, one-coin",
+]
 PARTS: dict[str, list[tuple[str, str, str, range]]] = {
+    "reported": list(itertools.product(["trec", "agnews"], ["10 to 35 %", "35 %"], REPORTED, [range(5)])),
     "chosen": list(itertools.product(["dbpedia14"], ["10 to 35 %", "35 %"], ARMS, [range(3)])),
-    "reported": list(itertools.product(["trec", "agnews"], ["10 to 35 %", "35 %"], list(ARMS)[:3], [range(5)])),
-    "by rate": list(itertools.product(["trec", "agnews"], ["10 %", "20 %"], list(ARMS)[:3], [range(5)])),
+    "by rate": list(itertools.product(["trec", "agnews"], ["10 %", "20 %"], REPORTED, [range(5)])),
 }
 CONFIG = """\
 [task]
@@ -66,6 +83,7 @@ test = "../../{name}.test.csv"
 [annotate]
 with = "simulated"
 annotators_per_text = {asked}
+consensus = "{rule}"
 [run]
 keep = "metrics"
 [options.features]
@@ -76,6 +94,35 @@ error_rate = {rates}
 """
 
 Votes = Sequence[Sequence[tuple[str, int]]]
+DOUBTS, ENOUGH, LEARNT = relabel.doubts, relabel.doubtful_from, train.learnt_from
+
+
+def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> Any:
+    """ActiveLab's scores as cleanlab has them, in place of `relabel.doubts`, and always for the whole share."""
+    from cleanlab.multiannotator import get_active_learning_scores
+
+    people = sorted({who for said in votes for who, _ in said})
+    table = np.full((len(votes), len(people)), np.nan)
+    for row, said in enumerate(votes):
+        for who, labels in said:
+            table[row, people.index(who)] = names.index(labels[0])
+    probs = np.clip(np.asarray(probs, np.float64), 1e-9, 1)
+    with silent():
+        scores = get_active_learning_scores(table, probs / probs.sum(1, keepdims=True))[0]
+    return 2 - scores, 0.0
+
+
+def with_ties(context: Any) -> Any:
+    """What a round learns from, texts whose votes are evenly split too."""
+    return context.project.store.resolved(context.round.number, "pool")
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """cleanlab warns of and prints what it thinks of a table where few have answered the same."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def prepared(data: Path, name: str, work: Path) -> Path:
@@ -117,12 +164,16 @@ def one_run(data: Path, work: Path, name: str, noise: str, arm: str, seed: int) 
         "batch": -(-BATCH // asked),
         "share": ARMS[arm].get("share", 0.0),
         "asked": asked,
+        "rule": ARMS[arm].get("rule", "majority"),
         "vectors": vectors.absolute(),
         "annotators": ANNOTATORS,
         "rates": NOISE[noise],
     }
     (root / "alloop.toml").write_text(CONFIG.format(**settings))
     project = alloop.create(root)[0]
+    relabel.doubts = activelab if ARMS[arm].get("activelab") else DOUBTS
+    relabel.doubtful_from = (lambda config, error: 0.5) if ARMS[arm].get("half") else ENOUGH
+    train.learnt_from = with_ties if ARMS[arm].get("ties") else LEARNT
     points: list[dict[str, Any]] = []
     while not points or points[-1]["labels_paid"] < BUDGET:
         loops.timed_round(project)
@@ -189,10 +240,6 @@ def dawid_skene(votes: Votes) -> np.ndarray:
 
 
 def crowdlab(votes: Votes, probs: np.ndarray) -> np.ndarray:
-    import io
-    import warnings
-    from contextlib import redirect_stdout
-
     from cleanlab.multiannotator import get_label_quality_multiannotator
 
     names = sorted({who for said in votes for who, _ in said})
@@ -200,8 +247,7 @@ def crowdlab(votes: Votes, probs: np.ndarray) -> np.ndarray:
     for row, said in enumerate(votes):
         for who, label in said:
             table[row, names.index(who)] = label
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with silent():
         found = get_label_quality_multiannotator(
             table, np.asarray(probs, np.float64), return_annotator_stats=False, return_detailed_quality=False
         )
