@@ -312,7 +312,7 @@ def interval(right: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[
 def rule_table(rows: Sequence[Mapping[str, Any]], texts: int, numbers: Sequence[int]) -> list[str]:
     """A line for each number of votes: accuracy of each rule, and how it differs from the majority's."""
     lines = [
-        "| votes a text | draws | tied | majority | dawid-skene | − majority | crowdlab | − majority | the model alone |",
+        "| votes | draws | tied | majority | dawid-skene | − majority | crowdlab | − majority | the model alone |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for n in numbers:
