@@ -67,7 +67,8 @@ def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
     rows, unused = agreed(context.project, context.config)
     store.add_resolved(context.round.number, rows)
     counts = {"new": new, "resolved": len(rows), "unused": unused, "gone": gone, "ignored": pulled.ignored}
-    return {**counts, "tied": sum(one.tied for one in rows), "upto": pulled.upto}
+    votes = {"several": sum(one.votes > 1 for one in rows), "tied": sum(one.tied for one in rows)}
+    return {**counts, **votes, "upto": pulled.upto}
 
 
 def agreed(project: Project, config: Config) -> tuple[list[Resolved], int]:
