@@ -185,4 +185,6 @@ def save(context: Context, done: tuple[list[PickRow], str]) -> dict[str, Any]:
     context.project.store.add_picks(context.round.number, picks)
     if not picks:
         return {"skipped": "nothing to pick"}
-    return {"picks": len(picks), "strategy": strategy_name(context), **({"note": note} if note else {})}
+    again = sum(pick.purpose in ("relabel", "repeat") for pick in picks)
+    said = {"picks": len(picks), "strategy": strategy_name(context)}
+    return said | ({"again": again} if again else {}) | ({"note": note} if note else {})
