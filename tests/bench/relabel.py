@@ -96,11 +96,11 @@ error_rate = {rates}
 ABOUT = f"""\
 # Second opinions or new texts, at equal cost
 
-`relabel.py`: `features`, strategy `margin`, {ANNOTATORS} simulated annotators, {BUDGET} answers in batches of {BATCH}; pools of {POOL:,}
-texts, {TEST:,} to test with. `all new` asks once about each text; `three answers each` takes the majority of three, and asks
-again about ties; `relabel` asks again about at most that share of a batch, where a label is in doubt. `final` is the
-accuracy when the answers are spent, `area` the mean height of the curve against answers, in %; differences are paired by
-seed, in points, with Student's 95 % interval.
+`relabel.py`: `features`, strategy `margin`, {ANNOTATORS} simulated annotators, {BUDGET} answers in batches of {BATCH};
+pools of {POOL:,} texts, {TEST:,} to test with. `all new` asks once about each text; `three answers each` takes the
+majority of three, and asks again about ties; `relabel` asks again about at most that share of a batch, where a label is
+in doubt. `final` is the accuracy when the answers are spent, `area` the mean height of the curve against answers, in %;
+differences are paired by seed, in points, with Student's 95 % interval.
 
 The settings were chosen on dbpedia14. `from a half`: only labels more likely wrong than right. `ActiveLab`: the whole
 share, by cleanlab's scores. `ties learnt`: models learn from evenly split texts too.
