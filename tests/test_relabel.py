@@ -90,6 +90,14 @@ def test_hidden_repeats_go_to_whom_they_came_from_blind_and_rounds_later(make_pr
     assert all(len(said) == 1 for said in project.store.answers().values())
 
 
+def test_a_share_of_less_than_one_text_a_batch_comes_every_few_rounds(make_project: MakeProject) -> None:
+    project = make_project(rules="repeat_share = 0.0625\nrandom_share = 0.0", more=several(annotators=3))
+    for _ in range(8):
+        run_round(project)
+    asked = query(project, "SELECT round, count(*) AS n FROM tasks WHERE purpose = 'repeat' GROUP BY round")
+    assert asked == [{"round": 4, "n": 1}, {"round": 6, "n": 1}, {"round": 8, "n": 1}]
+
+
 @pytest.mark.slow
 def test_a_part_of_each_batch_asks_again_where_an_answer_is_worth_more(make_project: MakeProject) -> None:
     project = make_project(rules="relabel_share = 0.5", more=several(error_rate=[0.1, 0.2, 0.3, 0.4, 0.5]))
