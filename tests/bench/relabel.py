@@ -31,6 +31,7 @@ from alloop.steps import relabel, train
 
 POOL, TEST = 4_000, 1_000
 BATCH, BUDGET = 50, 600  # answers
+FEWEST = 3  # seeds of a row
 ANNOTATORS = 10
 NOISE: dict[str, list[float]] = {
     "10 to 35 %": [round(float(rate), 4) for rate in np.linspace(0.10, 0.35, ANNOTATORS)],
@@ -288,7 +289,7 @@ def show(arguments: argparse.Namespace) -> None:
     print(f"| set | annotators err | arm | seeds | texts | {of} |\n{'|---' * 11}|")
     for (name, noise), arms in sorted(groups.items()):
         for arm in ARMS:
-            if arm in arms:
+            if len(arms.get(arm, {})) >= FEWEST:
                 print(row(name, noise, arm, arms))
     print("\nThe last round's answers decided by other rules: how many labels are right, and the accuracy of what they")
     print("teach. `the truth`: the same texts without any error, which is what was lost to errors.\n")
@@ -297,7 +298,7 @@ def show(arguments: argparse.Namespace) -> None:
         for arm in REPORTED:
             for rule in ("majority", "dawid-skene", "crowdlab", "the truth"):
                 mine = [one["rules"][rule] for one in arms.get(arm, {}).values() if rule in one["rules"]]
-                if mine:
+                if len(mine) >= FEWEST:
                     right, accuracy = (100 * np.mean([one[key] for one in mine]) for key in ("right", "accuracy"))
                     print(f"| {name} | {noise} | {arm} | {rule} | {right:.1f} % | {accuracy:.1f} |")
 
