@@ -532,6 +532,8 @@ def spent_words(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A sentence on what each augmenter has cost so far, and why it asks for no more."""
     said = []
     for name, one in spent.items():
+        if not one["requests"]:
+            continue
         requests = f"{one['requests']:,} request{'s' if one['requests'] != 1 else ''}"
         cost = f", which cost {one['cost']:.3g}" if one["cost"] else ""
         said.append(f"So far {name} made {requests} of {one['tokens_in'] + one['tokens_out']:,} tokens{cost}.")

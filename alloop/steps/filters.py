@@ -28,7 +28,7 @@ FOLDS = 5
 LEAST = 20  # labels below which nobody can say what a label looks like
 CONFIDENT = 0.9  # from here on another label counts as said
 FARTHER = 0.9  # of the texts are nearer to a text of another label than such a variant is to its parent
-NEIGHBOURS = 2_000  # texts that are asked for theirs
+ENOUGH = 2_000  # labelled texts to say what labels look like, besides the parents: a sample, as ids are hashes
 KNOWN = 20_000  # texts compared at a time
 SAMPLE = 2_000  # texts that say which languages are at home
 
@@ -171,16 +171,18 @@ def _tokens(around: Around, rows: Sequence[Variant]) -> list[str | None]:
 
 def _label(around: Around, rows: Sequence[Variant]) -> list[str | None]:
     """What the stand-in says of the variant and of its parent, by the model of the fold without the parent."""
-    config, resolved = around.context.config, around.resolved
+    config, of = around.context.config, {row[1] for row in rows}
+    resolved = [one for place, one in enumerate(around.resolved) if place < ENOUGH or one.text_id in of]
     if len(resolved) < LEAST:
         return [None] * len(rows)
     names = config.task.names
-    texts = [text.text for text in around.context.project.store.texts([one.text_id for one in resolved])]
+    texts = around.context.project.store.texts([one.text_id for one in resolved])
+    examples = [Example(text.text, one.labels) for text, one in zip(texts, resolved, strict=True)]
     y = np.array([[float(name in one.labels) for name in names] for one in resolved], np.float32)
-    x, variants = around.read(texts), around.read([row[2] for row in rows])
+    x, variants = around.read([one.text for one in examples]), around.read([row[2] for row in rows])
     place = {one.text_id: row for row, one in enumerate(resolved)}
     parent = np.array([place[row[1]] for row in rows], np.int64)
-    said, of_parent = _said(config, x, y, variants, parent, texts, resolved)
+    said, of_parent = _said(config, split(examples, FOLDS, config.round.seed), x, y, variants, parent)
     near = np.einsum("nd,nd->n", variants, x[parent])
     bound = _nearest_of_another_label(x, y)
     found: list[str | None] = []
@@ -200,19 +202,10 @@ def _what(name: str, has: float) -> str:
 
 
 def _said(
-    config: Config,
-    x: np.ndarray,
-    y: np.ndarray,
-    variants: np.ndarray,
-    parent: np.ndarray,
-    texts: Sequence[str],
-    resolved: Sequence[Resolved],
+    config: Config, fold: np.ndarray, x: np.ndarray, y: np.ndarray, variants: np.ndarray, parent: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (M, C) of variants and of their parents, each by a model that has not seen the parent."""
     kind = config.task.kind
-    fold = split(
-        [Example(text, one.labels) for text, one in zip(texts, resolved, strict=True)], FOLDS, config.round.seed
-    )
     logits, of_variants = np.zeros(y.shape, np.float32), np.zeros((len(variants), y.shape[1]), np.float32)
     for number in range(FOLDS):
         linear = fitted(config, x[fold != number], y[fold != number])
@@ -239,7 +232,7 @@ def _nearest_of_another_label(x: np.ndarray, y: np.ndarray) -> float:
 
     Without two different labels there is no bound: -1.
     """
-    x, y = x[:NEIGHBOURS], y[:NEIGHBOURS]
+    x, y = x[:ENOUGH], y[:ENOUGH]
     nothing = y.sum(1) == 0
     is_other = (y @ y.T == 0) & ~np.outer(nothing, nothing)
     similarity = np.where(is_other, x @ x.T, -1)
