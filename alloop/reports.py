@@ -518,7 +518,11 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.append("No model yet: that takes texts of two different labels.")
     pushed = results.get("push", {}).get("tasks", 0)
     if pushed:
-        sentences.append(f"Pushed {pushed} text{'s' if pushed != 1 else ''} to: {project.config.annotate.backend}.")
+        again = results.get("select", {}).get("again", 0)
+        known = f", {again} of them asked about again," if again else ""
+        sentences.append(
+            f"Pushed {pushed} text{'s' if pushed != 1 else ''}{known} to: {project.config.annotate.backend}."
+        )
     else:
         sentences.append("Pushed nothing.")
     if verdicts := results.get("augment", {}).get("gate"):
