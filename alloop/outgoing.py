@@ -76,7 +76,8 @@ def export_project(project: Project, target: Path) -> None:
         project.store.backup(database)
         with tarfile.open(attempt, "w:gz") as archive:
             archive.add(database, f"{project.name}/{DATABASE}")
-            for name in (CONFIG, "rounds", "inbox", BASES):
+            paid = [str(path.relative_to(project.root)) for path in sorted(project.root.glob("cache/*/requests.jsonl"))]
+            for name in (CONFIG, "rounds", "inbox", BASES, *paid):  # what was paid for, and that it was, goes along
                 if (project.root / name).exists():
                     archive.add(project.root / name, f"{project.name}/{name}")
         attempt.rename(target)

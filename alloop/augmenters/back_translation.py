@@ -64,9 +64,10 @@ class BackTranslation:
 
     def _variants_of(self, text: str, n: int, seed: int, forth: LanguageModel, back: LanguageModel) -> list[str]:
         rng = np.random.default_rng(seed)
-        places = [] if not n else sentences(text)
+        places = sentences(text)
         found = {text.strip(): None}  # a dict keeps the order
-        for _ in range(ATTEMPTS_EACH * n if self.temperature and places else min(n, len(places))):
+        attempts = ATTEMPTS_EACH * n if self.temperature else min(n, 1)
+        for _ in range(attempts if places else 0):
             if len(found) > n:
                 break
             made, done = "", 0

@@ -1,5 +1,8 @@
 """Augmenters that ask a model, in whole rounds."""
 
+import tarfile
+from pathlib import Path
+
 import pytest
 
 from alloop import reports
@@ -7,6 +10,7 @@ from alloop.augmenters import _endpoint
 from alloop.config import parse
 from alloop.errors import ConfigError, RemoteError
 from alloop.files import read_lines
+from alloop.outgoing import export_project
 from alloop.project import check_plugins
 from alloop.rounds import run_round
 from tests.augmenters.chat import completion, failure, parent, serving
@@ -87,7 +91,21 @@ def test_neither_test_texts_nor_texts_without_a_label_are_sent(make_project):
     sent = {parent(body) for body in chat.asked}
     labelled = {one.text_id for one in project.store.resolved(3, "pool")}
     assert sent <= {text.text for text in project.store.texts(sorted(labelled))}
-    assert not sent & {text.text for text in project.store.texts(project.store.test_ids())}
+    for secret in (project.store.test_ids(), sorted(project.store.audit_ids(3))):
+        assert secret
+        assert not sent & {text.text for text in project.store.texts(secret)}
+
+
+def test_what_was_paid_for_goes_along_with_an_exported_project(make_project, tmp_path):
+    with serving(paraphrase) as chat:
+        project = make_project(more=asking(chat))
+        for _ in range(2):
+            run_round(project)
+    export_project(project, tmp_path / "moved.tar.gz")
+    with tarfile.open(tmp_path / "moved.tar.gz") as archive:
+        archive.extractall(tmp_path / "there", filter="data")
+    log = Path("cache") / "llm" / "requests.jsonl"
+    assert (tmp_path / "there" / "project" / log).read_bytes() == (project.root / log).read_bytes()
 
 
 def test_texts_that_would_leave_the_machine_are_refused_before_a_round_with_the_line(tmp_path):
