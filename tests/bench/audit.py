@@ -341,8 +341,8 @@ FIND = """noisy_agnews: human labels, 19.75 % wrong, so that a random tenth has 
 the folds, and the texts where they are fewer. Contradicted: the share of wrong ones among the labels that the model
 contradicts; errors: among those that confident learning calls errors."""
 REVIEW = """Accuracy of the stand-in on the 7,600 clean test texts, and what it gained by as many answers as a tenth
-of the labels there are. The reviewer says the truth, or errs as often as people did and into the same labels, but in any
-text, not in the hard ones. New labels are people's, on random texts. An answer is taken to cost the same everywhere."""
+of the labels there are. The reviewer says the truth, or errs as often as people did and into the same labels, but in
+any text, not in the hard ones. New labels are people's, on random texts. An answer is taken to cost the same."""
 
 
 def table_of(runs: Sequence[dict[str, Any]], keys: Sequence[str], values: Sequence[str]) -> str:
