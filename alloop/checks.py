@@ -151,20 +151,21 @@ def check_augmenter(augmenter: Augmenter) -> None:
     of one character, of one long word, in other scripts, with control characters, markup and a formula of a sheet.
     """
     check_plugin(augmenter)
+    is_copied = not getattr(augmenter, "one_process", False)
     with TemporaryDirectory() as directory:
         if not isinstance(augmenter, Prepares):
-            _check_variants(augmenter)
+            _check_variants(augmenter, is_copied)
             return
         labels = {text: LABELS[number % 2 :][:1] for number, text in enumerate(TEXTS)}
         turned = dict(reversed(labels.items()))
         ready = augmenter.prepared(Surroundings("single", labels, lambda: MORE_TEXTS, Path(directory)))
         other = augmenter.prepared(Surroundings("single", turned, lambda: MORE_TEXTS[::-1], Path(directory)))
-        _check_variants(ready)
+        _check_variants(ready, is_copied)
         same = _each(ready, TEXTS) == _each(other, TEXTS)
         _hold(same, "the order in which it is told of labelled texts and of the pool changes the variants")
 
 
-def _check_variants(augmenter: Augmenter) -> None:
+def _check_variants(augmenter: Augmenter, is_copied: bool) -> None:
     texts = [*TEXTS, *MORE_TEXTS, *ODD_TEXTS]
     for n in (1, 3):
         given = list(texts)
@@ -185,7 +186,7 @@ def _check_variants(augmenter: Augmenter) -> None:
     _hold(augmenter([], 3, np.random.default_rng(7)) == [], "no texts gave variants")
     each = _each(augmenter, texts)
     _hold(_each(augmenter, texts[::-1]) == each, "what it was asked before changes the variants of a text")
-    if not getattr(augmenter, "one_process", False):
+    if is_copied:
         try:
             copy = pickle.loads(pickle.dumps(augmenter))
         except (pickle.PicklingError, TypeError, AttributeError) as error:

@@ -691,9 +691,8 @@ def _agreement_parts(report: Report, width: int) -> list[str]:
     parts.append(table(title, header, rows[:MOST_ANNOTATORS], width, words={0}))
     if len(rows) > MOST_ANNOTATORS:
         parts.append(f"and {len(rows) - MOST_ANNOTATORS:,} more: alloop report --json has all")
-    title = f"{report['project']}: pairs of annotators, least agreed first"
-    header, rows = pair_rows(found)
-    parts.append(table(title, header, rows[:MOST_PAIRS], width, words={0}))
+    title = f"{report['project']}: the pairs with the most texts in common, least agreed first"
+    parts.append(table(title, *pair_rows(found), width, words={0}))
     return parts
 
 
@@ -721,8 +720,9 @@ def annotator_rows(report: Report) -> tuple[tuple[str, ...], list[list[str]]]:
 
 
 def pair_rows(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """The header and the rows of a table of pairs, least agreed first, of those with the most texts in common."""
-    pairs = sorted(found["pairs"], key=lambda one: (one["kappa"] is None, one["kappa"] or 0, -one["n"]))
+    """The header and the rows of a table of the pairs with the most texts in common, least agreed first."""
+    few = found["pairs"][:MOST_PAIRS]
+    pairs = sorted(few, key=lambda one: (one["kappa"] is None, one["kappa"] or 0, -one["n"]))
     return ("annotators", "texts", "agree", "kappa"), [
         [" and ".join(one["annotators"]), f"{one['n']:,}", f"{one['agree']:.2f}", with_interval(_bare(one["kappa"]), 2)]
         for one in pairs

@@ -19,7 +19,6 @@ from alloop.figures import (
     MOST_ANNOTATORS,
     MOST_CONFUSED,
     MOST_LABELS,
-    MOST_PAIRS,
     against_header,
     agreement_sentences,
     annotator_rows,
@@ -362,15 +361,16 @@ def _agreement(drawn: Sequence[Report]) -> str:
             title = f"<h3>{_name(report['project'])}</h3>" if len(drawn) > 1 else ""
             tables = ""
             if found := report.get("agreement"):
-                tables = _plain_table(*annotator_rows(report), MOST_ANNOTATORS)
-                tables += _plain_table(*pair_rows(found), MOST_PAIRS) + _contested(report)
+                tables = _plain_table("Each beside the others", *annotator_rows(report), MOST_ANNOTATORS)
+                tables += _plain_table("Pairs with the most texts in common", *pair_rows(found))
+                tables += _contested(report)
             words = f'<p class="quiet">{escape(sentences)}</p>'
             parts.append(f'<div>{title}{words}<div class="tables">{tables}</div></div>')
     return _box("Agreement of annotators", "".join(parts)) if parts else ""
 
 
-def _plain_table(header: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
-    """The first column in words; of more rows than `most`, how many are left out."""
+def _plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], most: int = MOST_LABELS) -> str:
+    """The first column in words, up to so many rows."""
     if not rows:
         return ""
     head = "".join(f"<th{'' if at else ' class=words'}>{escape(one)}</th>" for at, one in enumerate(header))
@@ -379,7 +379,7 @@ def _plain_table(header: Sequence[str], rows: Sequence[Sequence[str]], most: int
         for row in rows[:most]
     ]
     rest = f'<p class="quiet">and {len(rows) - most:,} more</p>' if len(rows) > most else ""
-    return f"<div>{_table(head, lines)}{rest}</div>"
+    return f"<div><h3>{title}</h3>{_table(head, lines)}{rest}</div>"
 
 
 def _contested(report: Report) -> str:
@@ -389,7 +389,7 @@ def _contested(report: Report) -> str:
     if len(known) < 2 or (report["kind"] == "single" and len(alphas) == 2):  # two answers are one question
         return ""
     rows = [(short(label, 40), f"{value:.2f}") for value, label in known]
-    return _plain_table(("label", "alpha"), rows, MOST_LABELS)
+    return _plain_table("Alpha of each label", ("label", "alpha"), rows)
 
 
 def _stopping(drawn: Sequence[Report]) -> str:

@@ -41,8 +41,9 @@ def status(project: Project) -> dict[str, Any]:
     """Counts, where the round stands, and in "next" what to type now.
 
     "labelled" and "skipped" are texts, "waiting" is tasks nobody has answered yet, "unread" tasks whose answers the
-    next round will read, "unused" answers without a label of today, "tied" texts whose votes are evenly
-    split. "left" is how many pool texts can still be picked.
+    next round will read, "unused" answers without a label of today, "several" texts of two answers or more, "tied"
+    those whose votes are evenly split. "consensus" is the rule that makes one label of them. "left" is how many pool
+    texts can still be picked.
     "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
     "review" is {"tasks", "answered"} of the labels sent back to annotators, None where none were or that is over.
     "stopping" is what every stopping rule says: name -> {"stop", "since", "evidence", "first"}, see `alloop.advice`.
@@ -61,12 +62,14 @@ def status(project: Project) -> dict[str, Any]:
             "waiting": sum(not answered for answered in tasks.values()),
             "unread": unread,
             "unused": _pulled(store, "unused"),
+            "several": _pulled(store, "several"),
             "tied": _pulled(store, "tied"),
         },
         "round": _round(store, row),
         "review": _review(store, tasks),
         "seconds": {} if row is None else store.step_seconds(row.number),
         "annotator": config.annotate.backend,
+        "consensus": config.annotate.consensus,
         "annotating": pace(store, _answers_left(store, config, tasks)),
         "holder": lock_holder(project),
         "stopping": advice(config, history(store)),
@@ -460,6 +463,8 @@ def status_text(found: Mapping[str, Any]) -> str:
     counts += [f"{labels['unread']:,} new answers"] if labels["unread"] else []
     counts += [f"{labels['unused']:,} answers name no label of alloop.toml"] if labels["unused"] else []
     counts += [f"{labels['tied']:,} tied"] if labels["tied"] else []
+    if found["consensus"] != "majority" and labels["labelled"] and not labels["several"]:
+        counts.append(f"none with two answers, so that {found['consensus']} takes them as they are")
     lines.append(("labels", ", ".join([*counts, f"{labels['waiting']:,} tasks waiting in: {found['annotator']}"])))
     lines.append(("round", _round_words(state)))
     if found["seconds"]:
@@ -513,7 +518,11 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.append("No model yet: that takes texts of two different labels.")
     pushed = results.get("push", {}).get("tasks", 0)
     if pushed:
-        sentences.append(f"Pushed {pushed} text{'s' if pushed != 1 else ''} to: {project.config.annotate.backend}.")
+        again = results.get("select", {}).get("again", 0)
+        known = f", {again} of them asked about again," if again else ""
+        sentences.append(
+            f"Pushed {pushed} text{'s' if pushed != 1 else ''}{known} to: {project.config.annotate.backend}."
+        )
     else:
         sentences.append("Pushed nothing.")
     if verdicts := results.get("augment", {}).get("gate"):
@@ -528,6 +537,8 @@ def spent_words(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A sentence on what each augmenter has cost so far, and why it asks for no more."""
     said = []
     for name, one in spent.items():
+        if not one["requests"]:
+            continue
         requests = f"{one['requests']:,} request{'s' if one['requests'] != 1 else ''}"
         cost = f", which cost {one['cost']:.3g}" if one["cost"] else ""
         said.append(f"So far {name} made {requests} of {one['tokens_in'] + one['tokens_out']:,} tokens{cost}.")

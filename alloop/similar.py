@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from alloop.progress import progress
+
 ALIKE = 0.8  # of the shingles of two texts are shared: near-duplicates from here on
 SHINGLE = 5  # characters
 LONGEST = 10_000  # characters of a text that are compared
@@ -85,22 +87,26 @@ def alike(some: Any, others: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     from scipy.sparse import csr_matrix
 
-    n, m = some.shape[0], others.shape[0]
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
-    if n and m:
-        count = np.maximum(*(np.bincount(part.indices, minlength=some.shape[1]) for part in (some, others)))
-        rare, rare_others = _rarest(some, count), _rarest(others, count).T.tocsr()
-        work = np.asarray(rare @ np.diff(rare_others.indptr)).ravel().cumsum()  # pairs, at most
-        for start, stop in _parts(work, CELLS):
+    size, size_others = np.diff(some.indptr), np.diff(others.indptr)
+    if not len(size) or not len(size_others):
+        return found[0]
+    count = np.maximum(*(np.bincount(part.indices, minlength=some.shape[1]) for part in (some, others)))
+    rare, rare_others = _rarest(some, count), _rarest(others, count).T.tocsr()
+    work = np.asarray(rare @ np.diff(rare_others.indptr)).ravel().cumsum()  # pairs, at most
+    with progress("comparing texts", len(size)) as advance:
+        for start, stop in _parts(work, CELLS // 5):
             pairs = csr_matrix(rare[start:stop] @ rare_others).tocoo()
             row, column = pairs.row + start, pairs.col
-            for at in range(0, len(row), CELLS // 100):
-                one, other = row[at : at + CELLS // 100], column[at : at + CELLS // 100]
-                a, b = some[one], others[other]
-                shared = np.asarray(a.multiply(b).sum(1)).ravel()
-                resemblance = shared / (np.diff(a.indptr) + np.diff(b.indptr) - shared)
+            shorter, longer = (pick(size[row], size_others[column]) for pick in (np.minimum, np.maximum))
+            row, column = row[shorter >= ALIKE * longer], column[shorter >= ALIKE * longer]
+            for at in range(0, len(row), step := CELLS // 100):
+                one, other = row[at : at + step], column[at : at + step]
+                shared = np.asarray(some[one].multiply(others[other]).sum(1)).ravel()
+                resemblance = shared / (size[one] + size_others[other] - shared)
                 is_alike = resemblance >= ALIKE
                 found.append((one[is_alike], other[is_alike], resemblance[is_alike]))
+            advance(stop - start)
     one, other, resemblance = (np.concatenate(part) for part in zip(*found, strict=True))
     return one, other, resemblance
 

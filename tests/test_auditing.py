@@ -53,6 +53,7 @@ def test_labels_that_are_turned_round_are_suspicious_and_no_others_are(make: Mak
     assert suspicion == sorted(suspicion, reverse=True)
 
 
+@pytest.mark.slow
 def test_a_tuner_can_judge_instead_and_its_folds_are_trained_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make(labelled())
     first = found_in(project, "--tuner", "tfidf")
@@ -249,6 +250,7 @@ def test_with_few_labels_it_says_what_is_missing_and_the_rest(
     assert says in ran.err
 
 
+@pytest.mark.slow
 def test_an_answer_against_the_models_suggestion_is_listed(make_project: Callable[..., Project]) -> None:
     project = make_project(batch=24, more="[options.simulated]\nerror_rate = 0.3\n")
     for _ in range(3):

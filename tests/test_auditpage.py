@@ -21,6 +21,7 @@ from tests.test_pages import Seen, browser  # noqa: F401
 from tests.test_pages import look as look
 
 Make = Callable[..., Project]
+pytestmark = pytest.mark.slow
 TAG = "<img src=x onerror=window.hacked=1>"
 LABELS = [
     "animal",
@@ -91,7 +92,6 @@ def test_hostile_words_are_text_in_the_page_and_harmless_in_the_terminal(hostile
     assert max(map(len, said.split("\n"))) <= 120
 
 
-@pytest.mark.slow
 def test_the_page_filters_its_entries_runs_nothing_else_and_fits_a_phone(
     hostile: dict[str, Any], look: Callable[..., Seen]
 ) -> None:

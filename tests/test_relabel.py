@@ -10,7 +10,7 @@ import pytest
 
 from alloop.consensus import is_tied
 from alloop.project import Project
-from alloop.reports import report
+from alloop.reports import outcome_text, report
 from alloop.rounds import run_round
 from alloop.steps.relabel import MOST_ASKED, doubts
 
@@ -43,14 +43,17 @@ def test_a_label_that_the_model_contradicts_is_in_doubt_until_others_confirm_it(
     votes = [[("a", ("cat",))], [("a", ("dog",))], [("a", ("dog",)), ("b", ("dog",)), ("c", ("dog",))]]
     votes += [[(who, ("cat",))] for who in "abc" for _ in range(9)]
     y = chosen(*(said[0][1] for said in votes))
-    agrees, contradicted, confirmed, *_ = doubts(votes, y, np.tile([0.96, 0.02, 0.02], (30, 1)), "single", LABELS)
+    (agrees, contradicted, confirmed, *_), error = doubts(
+        votes, y, np.tile([0.96, 0.02, 0.02], (30, 1)), "single", LABELS
+    )
+    assert 0 < error < 0.1
     assert contradicted > 0.5 > agrees > confirmed
 
 
 def test_of_several_labels_the_most_doubtful_one_counts() -> None:
     votes = [[("a", ("cat",))], [("a", ("cat", "dog"))], *([("a", ("cat",))] for _ in range(20))]
     probs = np.tile([0.99, 0.005, 0.005], (22, 1))
-    agrees, contradicted, *_ = doubts(votes, chosen(*(said[0][1] for said in votes)), probs, "multi", LABELS)
+    (agrees, contradicted, *_), _ = doubts(votes, chosen(*(said[0][1] for said in votes)), probs, "multi", LABELS)
     assert contradicted > 0.5 > agrees
 
 
@@ -81,9 +84,18 @@ def test_hidden_repeats_go_to_whom_they_came_from_blind_and_rounds_later(make_pr
     )
     assert {row["round"] for row in asked} == {4, 5}
     assert len(asked) == 4
+    assert "Pushed 8 texts, 2 of them asked about again, to: simulated." in outcome_text(project, 4)
     assert all(row["blind"] and row["predicted"] is None and row["round"] - row["first"] >= 3 for row in asked)
     assert len(project.store.repeats()) == 4  # each by the annotator who had answered the text before
     assert all(len(said) == 1 for said in project.store.answers().values())
+
+
+def test_a_share_of_less_than_one_text_a_batch_comes_every_few_rounds(make_project: MakeProject) -> None:
+    project = make_project(rules="repeat_share = 0.0625\nrandom_share = 0.0", more=several(annotators=3))
+    for _ in range(8):
+        run_round(project)
+    asked = query(project, "SELECT round, count(*) AS n FROM tasks WHERE purpose = 'repeat' GROUP BY round")
+    assert asked == [{"round": 4, "n": 1}, {"round": 6, "n": 1}, {"round": 8, "n": 1}]
 
 
 @pytest.mark.slow

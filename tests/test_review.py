@@ -183,6 +183,7 @@ def test_a_text_that_was_removed_since_is_not_asked(make: Make, monkeypatch: pyt
     assert review.push(project) == {"pushed": 2, "open": 0, "resumed": True}
 
 
+@pytest.mark.slow
 def test_rounds_neither_wait_for_a_review_nor_are_confused_by_it(make: Make) -> None:
     project = make(pool(), annotate="simulated", more="strategy = 'margin'\ncold_start = 'random'\n")
     done("round", project.root)
@@ -203,6 +204,7 @@ def test_rounds_neither_wait_for_a_review_nor_are_confused_by_it(make: Make) -> 
     assert [one["purpose"] for one in tasks(project)].count("review") == 3
 
 
+@pytest.mark.slow
 def test_a_simulated_reviewer_answers_and_the_next_round_learns_from_it(make: Make) -> None:
     project = make(pool(), test=TEST, annotate="simulated", more="strategy = 'margin'\ncold_start = 'random'\n")
     run_round(project)

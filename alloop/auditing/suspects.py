@@ -24,7 +24,7 @@ from alloop.steps.besides import stamp
 FOLDS = 5
 FEWEST = 2 * FOLDS  # labelled texts; with fewer, a model of the others knows next to nothing
 STAND_IN = "features"
-METHOD = "self_confidence"  # of cleanlab's three, chosen on made-up errors: tests/bench/audit.md
+METHOD = "self_confidence"  # of cleanlab's three, as good as any on made-up errors: tests/bench/audit.md
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ class Consensus(Protocol):
 
     A rule that `needs` "probs" is given, for as many of the texts as they are known of, what a model said that had not
     learnt from the text's label: text id -> probabilities (C,). Where no text has two votes every rule takes the votes
-    as they are: there is nothing to compare annotators by.
+    as they are: there is nothing to compare annotators by. One that says so in a class variable `settles` has more to
+    go by than votes: to it, evenly split ones are no tie, and the text is learnt from.
     """
 
     needs: ClassVar[tuple[str, ...]]  # "probs", or nothing

@@ -28,6 +28,7 @@ class OneCoin:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("probs",)
+    settles: ClassVar[bool] = True  # even votes say less than the model and the annotators' rates
 
     def __call__(
         self, votes: Votes, kind: Kind, labels: Sequence[str], probs: Mapping[str, np.ndarray] | None = None

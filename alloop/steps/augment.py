@@ -70,6 +70,7 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     """
     options = context.config.options_of(name)
     augmenter = context.project.augmenter(context.config, name)
+    processes = 1 if getattr(augmenter, "one_process", False) else None
     stored = json.dumps(options, sort_keys=True)
     have = context.project.store.variant_counts(name, stored)
     wanted = variants_wanted(context.config, resolved)
@@ -79,9 +80,8 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     texts = context.project.store.texts([one.text_id for one in missing])
     asked = [(text.id, text.text, wanted[text.id]) for text in texts]
     make = partial(_made, augmenter, name, context.round.seed)
-    alone = 1 if getattr(augmenter, "one_process", False) else None
     with progress(f"augment: {name}", len(asked)) as advance:
-        made = shared(make, asked, advance, processes=alone)
+        made = shared(make, asked, advance, processes=processes)
     return [
         (one, text_id, variant, name, stored, seed, None)
         for (text_id, _, _), variants in zip(asked, made, strict=True)

@@ -67,7 +67,8 @@ def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
     rows, unused = agreed(context.project, context.config)
     store.add_resolved(context.round.number, rows)
     counts = {"new": new, "resolved": len(rows), "unused": unused, "gone": gone, "ignored": pulled.ignored}
-    return {**counts, "tied": sum(one.tied for one in rows), "upto": pulled.upto}
+    votes = {"several": sum(one.votes > 1 for one in rows), "tied": sum(one.tied for one in rows)}
+    return {**counts, **votes, "upto": pulled.upto}
 
 
 def agreed(project: Project, config: Config) -> tuple[list[Resolved], int]:
@@ -77,8 +78,9 @@ def agreed(project: Project, config: Config) -> tuple[list[Resolved], int]:
     rule = consensus_rule(config)
     probs = _said_before(project, task) if needs_probs(rule) else None
     decided = rule(votes, task.kind, task.names, probs)
+    is_open = not getattr(rule, "settles", False)  # a rule may have more to go by than votes
     rows = [
-        Resolved(one, labels, sure, len(votes[one]), is_tied(votes[one], task.kind))
+        Resolved(one, labels, sure, len(votes[one]), is_open and is_tied(votes[one], task.kind))
         for one, (labels, sure) in sorted(decided.items())
     ]
     return rows, unused

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alloop.config import Config
 from alloop.consensus import is_tied
 from alloop.consensus.one_coin import chances
 from alloop.records import Kind
@@ -53,13 +54,13 @@ def repeats(context: Context, most: int) -> list[PickRow]:
 
 
 def second_opinions(context: Context, most: int, left_out: set[str]) -> list[PickRow]:
-    """Texts whose label is more likely wrong than right, at most so many, the most doubtful first.
+    """Texts whose label is less sure than that of a new text would be, at most so many, the most doubtful first.
 
     None of them is one that is `left_out`.
     """
     store, config = context.project.store, context.config
-    resolved = store.resolved(context.round.number, "pool")
     votes = _votes(context)
+    resolved = [one for one in store.resolved(context.round.number, "pool") if one.text_id in votes]
     may = set(_askable(context, votes)) - left_out
     sure = settled(resolved, config.task.kind)
     if not may or len(seen_labels(sure)) < 2:
@@ -74,16 +75,28 @@ def second_opinions(context: Context, most: int, left_out: set[str]) -> list[Pic
         config, x[: len(sure)], y[: len(sure)], x[len(sure) :], FOLDS, context.seed("relabel")
     )
     probs = np.concatenate([learnt, others])
-    doubt = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
+    doubt, error = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
+    enough = doubtful_from(config, error)
     order = np.argsort(-doubt, kind="stable")
-    chosen = [int(row) for row in order if doubt[row] > 0.5 and ids[row] in may][:most]
+    chosen = [int(row) for row in order if doubt[row] > enough and ids[row] in may][:most]
     return [PickRow(ids[row], 0, float(doubt[row]), "doubt", None, None, "relabel") for row in chosen]
 
 
-def doubts(votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, names: Sequence[str]) -> np.ndarray:
+def doubtful_from(config: Config, error: float) -> float:
+    """How likely wrong a label has to be for a second opinion to be worth more than a new text.
+
+    A new text's label is wrong as often as people err. Where the consensus counts votes alone it takes two more answers
+    to change a label: there it has to be more likely wrong than right.
+    """
+    return error if needs_probs(consensus_rule(config)) else 0.5
+
+
+def doubts(
+    votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, names: Sequence[str]
+) -> tuple[np.ndarray, float]:
     """How likely labels y (N, C) are wrong (N,), by votes and by probs (N, C) of a model unaware of them.
 
-    Of several labels per text each is a question by itself, answered by all who answered
+    And how often the answers are. Of several labels per text each is a question by itself, answered by all who answered
     the text. The text counts with its most doubtful one: most labels clearly do not apply, and a mean would say the
     less the more labels there are.
     """
@@ -92,21 +105,22 @@ def doubts(votes: Sequence[Said], y: np.ndarray, probs: np.ndarray, kind: Kind, 
     who = [people[one] for said in votes for one, _ in said]
     given = np.array([[name in labels for name in names] for said in votes for _, labels in said], int)  # (V, C)
     if kind == "single":
-        right, _ = chances(np.array(text), np.array(who), given.argmax(1), probs)
-        return np.asarray(1 - (right * y).sum(1))
+        right, rates = chances(np.array(text), np.array(who), given.argmax(1), probs)
+        return 1 - (right * y).sum(1), float(rates[who].mean())
     c = len(names)
     questions = np.array(text)[:, None] * c + np.arange(c)  # (V, C)
     of_yes = np.asarray(probs).ravel()
     said = np.repeat(np.array(who), c)
-    right, _ = chances(questions.ravel(), said, given.ravel(), np.stack([1 - of_yes, of_yes], axis=1))
-    return np.asarray(1 - right[np.arange(y.size), y.ravel().astype(int)].reshape(y.shape).min(1))
+    right, rates = chances(questions.ravel(), said, given.ravel(), np.stack([1 - of_yes, of_yes], axis=1))
+    return 1 - right[np.arange(y.size), y.ravel().astype(int)].reshape(y.shape).min(1), float(rates[who].mean())
 
 
 def _votes(context: Context) -> dict[str, Said]:
-    """The votes of every text that this round learns from."""
+    """The votes of every text that has a label in this round, and still has votes: a review may have come since."""
     task, store = context.config.task, context.project.store
     usable, _ = usable_votes(store.answers(), task.names, task.rename, task.kind)
-    return {one.text_id: usable[one.text_id] for one in store.resolved(context.round.number, "pool")}
+    resolved = store.resolved(context.round.number, "pool")
+    return {one.text_id: usable[one.text_id] for one in resolved if one.text_id in usable}
 
 
 def _askable(context: Context, votes: dict[str, Said]) -> list[str]:

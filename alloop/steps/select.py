@@ -56,9 +56,12 @@ def _again(context: Context, batch: int) -> list[PickRow]:
     Ties come first. Where several people answer each text they go back whatever the share, in half of a batch at most.
     """
     settings = context.config.round
-    share, repeats = (
-        int(min(_due(context, one), one * batch)) for one in (settings.relabel_share, settings.repeat_share)
-    )
+    share, repeats = (_due(context, one) for one in (settings.relabel_share, settings.repeat_share))
+    if batch < settings.batch:  # the last texts before a limit are to be new ones too
+        share, repeats = (
+            min(due, int(part * batch))
+            for due, part in ((share, settings.relabel_share), (repeats, settings.repeat_share))
+        )
     most = max(share, batch // 2) if context.config.annotate.annotators_per_text > 1 else share
     again = relabel.ties(context, most) if most else []
     if len(again) < share and not is_cold(context):
@@ -185,4 +188,6 @@ def save(context: Context, done: tuple[list[PickRow], str]) -> dict[str, Any]:
     context.project.store.add_picks(context.round.number, picks)
     if not picks:
         return {"skipped": "nothing to pick"}
-    return {"picks": len(picks), "strategy": strategy_name(context), **({"note": note} if note else {})}
+    again = sum(pick.purpose in ("relabel", "repeat") for pick in picks)
+    said = {"picks": len(picks), "strategy": strategy_name(context)}
+    return said | ({"again": again} if again else {}) | ({"note": note} if note else {})

@@ -1,5 +1,6 @@
 import pickle
 import random
+import sqlite3
 import subprocess
 import sys
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 
 from alloop.augmenters import Prepares, Surroundings, augmenters
 from alloop.errors import ConfigError
+from alloop.rounds import run_round
 from alloop.steps.augment import _made
 from tests.hostile import HOSTILE
 
@@ -192,3 +194,20 @@ def test_a_round_makes_the_same_variants_in_any_order_and_process(nltk_data, tmp
     found = [call(one) for one in work]
     assert all(found)
     assert pickle.loads(helper.stdout) == found[::-1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nltk_data")
+def test_rounds_learn_from_the_variants_of_every_augmenter_and_make_the_same_again(make_project):
+    found = []
+    use = ["antonyms", "synonyms", "tfidf-words", *NAMES]
+    for name in ("one", "two"):
+        project = make_project(name, more=f"[augment]\nuse = {use}\n")
+        run_round(project)
+        run_round(project)
+        with sqlite3.connect(project.root / "alloop.db") as database:
+            found.append(
+                database.execute("SELECT augmenter, parent_id, text FROM variants ORDER BY 1, 2, 3").fetchall()
+            )
+    assert found[0] == found[1]
+    assert {name for name, *_ in found[0]} >= {"synonyms", "tfidf-words", *NAMES}

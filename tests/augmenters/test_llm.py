@@ -6,7 +6,7 @@ import pytest
 
 from alloop.augmenters import Surroundings, _endpoint, augmenters
 from alloop.augmenters.llm import children, kept
-from alloop.checks import check_plugin
+from alloop.checks import check_augmenter, check_plugin
 from alloop.errors import ConfigError, RemoteError
 from alloop.files import read_lines
 from tests.augmenters.chat import completion, failure, parent, serving
@@ -55,6 +55,13 @@ def echo(number, body):
 
 
 # ---- what is asked, and what becomes of the answer ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["paraphrase", "write"])
+def test_it_keeps_the_contract_of_augmenters(mode):
+    with serving(echo) as chat:
+        check_augmenter(augmenters.build("llm", url=chat.url, model="tiny", mode=mode))
+    assert chat.asked
 
 
 def test_a_paraphrase_is_asked_for_and_every_request_is_written_down(writer, tmp_path):

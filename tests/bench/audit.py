@@ -335,13 +335,14 @@ TOP = """# Audit: does it find wrong labels, and does reviewing them pay?
 Written by `tests/bench/audit.py show`; its first lines say how each is measured. MiniLM. Intervals are 95 %,
 by Student's t over seeds."""
 CHOOSE = """Errors made up on TREC (5,452 labels), judged by the stand-in in 5 folds. Precision is that of the
-tenth that is most suspicious, recall that at the number of errors, area that under the precision-recall curve."""
+tenth that is most suspicious, recall that at the number of errors, area that under the precision-recall curve. The
+first two cannot be told apart; cleanlab's own default is kept."""
 FIND = """noisy_agnews: human labels, 19.75 % wrong, so that a random tenth has a precision of 0.20. A seed draws
 the folds, and the texts where they are fewer. Contradicted: the share of wrong ones among the labels that the model
 contradicts; errors: among those that confident learning calls errors."""
 REVIEW = """Accuracy of the stand-in on the 7,600 clean test texts, and what it gained by as many answers as a tenth
-of the labels there are. The reviewer says the truth, or errs as people did. New labels are people's, on random
-texts."""
+of the labels there are. The reviewer says the truth, or errs as often as people did and into the same labels, but in any
+text, not in the hard ones. New labels are people's, on random texts. An answer is taken to cost the same everywhere."""
 
 
 def table_of(runs: Sequence[dict[str, Any]], keys: Sequence[str], values: Sequence[str]) -> str:

@@ -312,8 +312,8 @@ def interval(right: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[
 def rule_table(rows: Sequence[Mapping[str, Any]], texts: int, numbers: Sequence[int]) -> list[str]:
     """A line for each number of votes: accuracy of each rule, and how it differs from the majority's."""
     lines = [
-        "| votes a text | tied | majority | dawid-skene | − majority | crowdlab | − majority | the model alone |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| votes | draws | tied | majority | dawid-skene | − majority | crowdlab | − majority | the model alone |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for n in numbers:
         found = [one["found"] for one in rows if (one["key"]["texts"], one["key"]["votes"]) == (texts, n)]
@@ -327,7 +327,7 @@ def rule_table(rows: Sequence[Mapping[str, Any]], texts: int, numbers: Sequence[
                     key = text if rows[0]["key"]["part"] == "votes" else f"{draw} {text}"
                     right.setdefault(rule, {}).setdefault(key, []).append(is_right)
         sure = {rule: np.mean([np.mean(one["rules"][rule]["sure"]) for one in found]) for rule in right}
-        cells = [f"{n}", f"{100 * np.mean([one['tied'] / texts for one in found]):.0f} %"]
+        cells = [f"{n}", f"{len(found)}", f"{100 * np.mean([one['tied'] / texts for one in found]):.0f} %"]
         for rule in RULES:
             cells.append(f"{interval(right[rule])}, says {100 * sure[rule]:.0f}")
             if rule != "majority":

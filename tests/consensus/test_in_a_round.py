@@ -109,3 +109,11 @@ def test_what_the_stand_in_said_is_made_again_where_it_is_damaged_and_done_witho
     assert [one.text_id for one in without] == [one.text_id for one in before]
     run_round(project)
     assert is_whole(project.path(project.store.step_results(3)["score"]["out_of_fold"]))
+
+
+def test_status_says_where_a_rule_has_nothing_to_weigh_annotators_by(make_project):
+    project = make_project(more='consensus = "dawid-skene"\n')
+    run_round(project)
+    run_round(project)
+    assert {one.confidence for one in project.store.resolved(2, "pool")} == {1.0}
+    assert "none with two answers, so that dawid-skene takes them as they are" in status_text(status(project))

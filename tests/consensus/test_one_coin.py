@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from alloop.consensus.one_coin import OneCoin, chances
+from alloop.rounds import run_round
 
 
 def test_the_chances_are_those_of_bayes_rule_with_the_rates_that_they_imply() -> None:
@@ -53,3 +54,15 @@ def test_how_good_annotators_are_comes_from_votes_and_model():
     assert quality["ann"] > 0.9
     assert quality["bob"] == pytest.approx(0.5, abs=0.05)
     assert OneCoin().qualities({"t": [("ann", ("cat",))]}, "single", ("cat", "dog"), probs) == {}
+
+
+@pytest.mark.slow
+def test_evenly_split_votes_are_settled_by_the_model_and_learnt_from(make_project):
+    several = "annotators_per_text = 2\nconsensus = {}\n[options.simulated]\nannotators = 4\nerror_rate = 0.5\n"
+    tied = {}
+    for rule in ("majority", "one-coin"):
+        project = make_project(rule, more=several.format(f'"{rule}"'))
+        for _ in range(2):
+            run_round(project)
+        tied[rule] = sum(one.tied for one in project.store.resolved(2, "pool"))
+    assert tied["majority"] > tied["one-coin"] == 0

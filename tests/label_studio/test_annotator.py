@@ -510,3 +510,28 @@ def test_a_name_that_people_gave_the_project_stays(make: Make, studio_server: St
     with pytest.raises(WaitingError):
         run_round(project)
     assert someone.client.projects.get(someone.project).title == "Our texts"
+
+
+def test_a_review_is_asked_blind_beside_the_batch_and_its_answers_replace_the_first(
+    make: Make, studio_server: StudioServer
+) -> None:
+    project = make(batch=12)
+    run_round(project)
+    someone = person(project, studio_server)
+    wrong = int(someone.tasks()[0].id)
+    for task in someone.tasks():
+        said = truth(task.data["text"])
+        someone.answer(int(task.id), ["animal" if (said == "animal") != (task.id == wrong) else "vehicle"])
+    assert run_round(project).pushed == 12
+    done("audit", project.root, "--push", "--most", 2)
+    reviews = [task for task in someone.tasks() if task.data["alloop_key"].endswith(":2")]
+    assert len(reviews) == 2
+    assert all(not task.predictions and task.data["alloop_batch"].endswith(":2:review") for task in reviews)
+    for task in reviews:
+        someone.answer(int(task.id), [truth(task.data["text"])])
+    found = json.loads(done("audit", project.root, "--apply", "--json").out)
+    assert (found["answered"], found["open"]) == (2, 0)
+    with pytest.raises(WaitingError, match="0 of 12"):
+        run_round(project)
+    answer_all(someone)
+    assert run_round(project).pushed == 12
