@@ -96,6 +96,8 @@ def by_two(augmenter: Augmenter, name: str, texts: Sequence[str], asked: int) ->
         work = partial(together, os.getpid(), Path(directory, "begun"), partial(_made, augmenter, name, 0))
         shared(work, items, lambda n: done.append((time.perf_counter(), n)), processes=2, pays_from_s=0)
     first = next(row for row, (_, n) in enumerate(done) if n > 1)  # a helper's come in pieces
+    if first == len(done) - 1:
+        return float("nan")  # the helper came too late: give it more --seconds
     return sum(n for _, n in done[first + 1 :]) / (done[-1][0] - done[first][0])
 
 
