@@ -8,17 +8,21 @@ A broken contract raises ContractError, an AssertionError that says which promis
 """
 
 import dataclasses
+import pickle
 import random
 import shutil
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from alloop.annotators import Annotator, Desk
-from alloop.augmenters import Augmenter
+from alloop.augmenters import Augmenter, Prepares, Surroundings
 from alloop.config import BatchMode
+from alloop.consensus import Consensus, Votes
 from alloop.errors import AlloopError, ConfigError, ModelError
 from alloop.executors import Executor
 from alloop.metrics import Metric
@@ -31,6 +35,20 @@ from alloop.work import TunerSpec, load_predictions, write_fit, write_predict
 
 TEXTS = ("the invoice is wrong", "please refund my card", "i was charged twice", "my payment did not arrive")
 MORE_TEXTS = ("the app crashes at once", "i cannot log in", "the screen stays black", "an error after the update")
+ODD_TEXTS = [
+    "",
+    " \n",
+    "x",
+    "?!",
+    "ünïcødé 漢字 🙂",
+    "لماذا تم رفض بطاقتي",
+    "a\0b\tcharged\r\ntwice\x1b[0m",
+    "twice " * 3000,
+    "<p class='a b'>My <b>card</b></p>",
+    "=cmd|' /C calc'!A0",
+    "Hello {{name}} https://a.b/c?d",
+    "a" * 100_000,
+]
 LABELS = ("billing", "technical")
 KINDS: tuple[Kind, ...] = ("single", "multi")
 PICKLED = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".dill"}  # loading one can run any code
@@ -126,9 +144,29 @@ def check_tuner(tuner: Tuner, directory: Path, kind: Kind = "single") -> None:
 
 
 def check_augmenter(augmenter: Augmenter) -> None:
-    """At most n different variants of each text, never the text; all randomness from `rng`, none left behind."""
+    """At most n different variants of each text, never the text; all randomness from `rng`, none left behind.
+
+    The same of a text whatever it was asked before, and by a copy in another process where it allows copies; one that
+    `Prepares` is prepared, and does not mind in which order it is told of the texts. Tried on hostile texts too: empty,
+    of one character, of one long word, in other scripts, with control characters, markup and a formula of a sheet.
+    """
     check_plugin(augmenter)
-    texts = [*TEXTS, *MORE_TEXTS, "", " ", "x", "ünïcødé 漢字 🙂"]
+    is_copied = not getattr(augmenter, "one_process", False)
+    with TemporaryDirectory() as directory:
+        if not isinstance(augmenter, Prepares):
+            _check_variants(augmenter, is_copied)
+            return
+        labels = {text: LABELS[number % 2 :][:1] for number, text in enumerate(TEXTS)}
+        turned = dict(reversed(labels.items()))
+        ready = augmenter.prepared(Surroundings("single", labels, lambda: MORE_TEXTS, Path(directory)))
+        other = augmenter.prepared(Surroundings("single", turned, lambda: MORE_TEXTS[::-1], Path(directory)))
+        _check_variants(ready, is_copied)
+        same = _each(ready, TEXTS) == _each(other, TEXTS)
+        _hold(same, "the order in which it is told of labelled texts and of the pool changes the variants")
+
+
+def _check_variants(augmenter: Augmenter, is_copied: bool) -> None:
+    texts = [*TEXTS, *MORE_TEXTS, *ODD_TEXTS]
     for n in (1, 3):
         given = list(texts)
         variants = augmenter(given, n, np.random.default_rng(7))
@@ -138,6 +176,7 @@ def check_augmenter(augmenter: Augmenter) -> None:
             _hold(len(made) <= n, f"{n} variants asked for, {len(made)} made of {text!r}")
             _hold(all(isinstance(one, str) for one in made), f"a variant of {text!r} is not a text: {made}")
             _hold(text not in made, f"{text!r} is a variant of itself")
+            _hold(all(one.strip() for one in made), f"a variant of {text!r} says nothing: {made}")
             _hold(len(set(made)) == len(made), f"the variants of {text!r} are not different: {made}")
         _draw_from_global_randomness()
         before = _global_randomness()
@@ -145,6 +184,21 @@ def check_augmenter(augmenter: Augmenter) -> None:
         _hold(variants == again, "the same texts and an equal rng gave other variants")
         _hold(_global_randomness() == before, "the state of the global `random` or `np.random` was changed")
     _hold(augmenter([], 3, np.random.default_rng(7)) == [], "no texts gave variants")
+    each = _each(augmenter, texts)
+    _hold(_each(augmenter, texts[::-1]) == each, "what it was asked before changes the variants of a text")
+    if is_copied:
+        try:
+            copy = pickle.loads(pickle.dumps(augmenter))
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            raise ContractError(
+                f"no copy can be made for another process, and one_process is not True: {error}"
+            ) from error
+        _hold(_each(copy, texts) == each, "a copy of it, as another process has one, makes other variants")
+
+
+def _each(augmenter: Augmenter, texts: Sequence[str]) -> dict[str, list[str]]:
+    """Asked of one text at a time, as a round does it."""
+    return {text: augmenter([text], 1, np.random.default_rng(len(text)))[0] for text in texts}
 
 
 def check_annotator(annotator: Annotator, desk: Desk, answer: Callable[[Sequence[Task]], None] | None = None) -> None:
@@ -273,6 +327,85 @@ def _seen(number: int, value: float) -> Seen:
         for split, some in names.items()
     }
     return Seen(number, 10 * number, 60.0 * number, metrics)
+
+
+def check_consensus(rule: Consensus) -> None:
+    """Labels of the set with a confidence in 0-1 for every text that has a vote, the same whatever the texts' order.
+
+    Tried on both kinds of task: with no votes, one annotator, one vote each, all of one mind, all divided, labels that
+    nobody uses and names that are anything; with probabilities of all texts, of some and of none. It writes no input,
+    draws nothing from global randomness, and with one vote a text and no probabilities takes the votes as they are.
+    """
+    check_plugin(rule)
+    needs = getattr(rule, "needs", None)
+    _hold(isinstance(needs, tuple) and set(needs) <= {"probs"}, f"needs is {needs!r}: it may be () or ('probs',)")
+    for kind in KINDS:
+        for about, votes in _elections(kind).items():
+            for known in ("no", "some", "all") if needs else ("no",):
+                _check_decided(rule, kind, votes, f"{kind}-label, {about}, probabilities of {known} texts", known)
+
+
+def _check_decided(rule: Consensus, kind: Kind, votes: Votes, where: str, known: str) -> None:
+    labels = ("billing", "<b>=1+1</b>", "tech|nical", "nobody says this")
+    rng = np.random.default_rng(3)
+    drawn = (
+        rng.dirichlet(np.ones(len(labels)), len(votes)) if kind == "single" else rng.random((len(votes), len(labels)))
+    )
+    drawn[: len(drawn) // 2] = 1 / len(labels)  # exactly even
+    probs = {one: row for at, (one, row) in enumerate(zip(votes, drawn, strict=True)) if known == "all" or at % 2}
+    given = None if known == "no" else probs
+    drawn.flags.writeable = False
+    try:
+        turned = rule(dict(reversed(list(votes.items()))), kind, labels, given and dict(reversed(given.items())))
+        _draw_from_global_randomness()
+        before = _global_randomness()  # after the first call, which may import what draws when it is imported
+        found = rule(types.MappingProxyType(votes), kind, labels, given and types.MappingProxyType(given))
+    except Exception as error:
+        raise ContractError(f"{where}: it raised {error!r}") from error
+    _hold(_global_randomness() == before, f"{where}: it drew from global randomness")
+    _hold(set(found) == set(votes), f"{where}: {len(votes)} texts have votes, {len(found)} were decided")
+    for one, (said, confidence) in found.items():
+        _hold(isinstance(said, tuple) and set(said) <= set(labels), f"{where}: {one} has the labels {said!r}")
+        _hold(kind == "multi" or len(said) == 1, f"{where}: {one} has the labels {said!r}, not one")
+        order = [labels.index(label) for label in said]
+        _hold(order == sorted(set(order)), f"{where}: {one} has {said!r}, not in the order of the labels, each once")
+        _hold(isinstance(confidence, float) and 0 <= confidence <= 1, f"{where}: a confidence of {confidence!r}")
+    same = all(turned[one][0] == said and abs(turned[one][1] - sure) < 1e-9 for one, (said, sure) in found.items())
+    _hold(same, f"{where}: the texts in another order were decided otherwise")
+    if known == "no" and all(len(said) == 1 for said in votes.values()):
+        plain = {one: said[0][1] for one, said in votes.items()}
+        _hold({one: said for one, (said, _) in found.items()} == plain, f"{where}: single votes do not stand")
+
+
+def _elections(kind: Kind) -> dict[str, dict[str, Sequence[tuple[str, tuple[str, ...]]]]]:
+    """What it is about -> votes, of labels of which nobody uses the last."""
+    answers: list[tuple[str, ...]] = [("billing",), ("<b>=1+1</b>",), ("tech|nical",)]
+    if kind == "multi":
+        answers += [(), ("billing", "tech|nical")]
+    rng = np.random.default_rng(2)
+    names = ("anna", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "", "بن\u202e")
+
+    def voted(texts: int, each: int, among: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+        return {
+            f"t1-{one:03}": tuple(
+                (names[who], among[int(rng.integers(len(among)))])
+                for who in rng.choice(len(names), each, replace=False)
+            )
+            for one in range(texts)
+        }
+
+    return {
+        "no votes": {},
+        "one vote": voted(1, 1, answers),
+        "one annotator": {one: said[:1] for one, said in voted(9, 1, answers).items()},
+        "one vote each": voted(9, 1, answers),
+        "two votes each": voted(25, 2, answers),
+        "several votes each": voted(12, 4, answers),
+        "from none to all": {f"t1-{n}": voted(1, n, answers)["t1-000"] for n in range(1, 6)},
+        "all of one mind": voted(6, 3, answers[:1]),
+        "all divided": {f"t1-{n}": (("a", answers[n % 2]), ("b", answers[1 - n % 2])) for n in range(6)},
+        "rows of a file": {f"t1-{n}": tuple(("f.csv", one) for one in answers[: n % 3 + 1]) for n in range(6)},
+    }
 
 
 def _hold(promise: bool, broken: str) -> None:

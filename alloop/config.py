@@ -93,6 +93,8 @@ class Round(Section):
     balance: bool = False
     near_duplicates: Literal["skip", "pick"] = "skip"
     random_share: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
+    relabel_share: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
+    repeat_share: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
     wait_for: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     low_water: int | None = Field(None, ge=0)
     candidates: int = Field(50_000, ge=1)
@@ -109,6 +111,8 @@ class Augment(Section):
     use: list[str] = []
     per_text: int = Field(1, ge=1, le=20)
     balance: bool = False
+    curriculum: int = Field(0, ge=0)
+    gate: Literal["features", "tuner", "off"] = "features"
 
 
 class Evaluate(Section):
@@ -128,6 +132,7 @@ class Annotate(Section):
     project: int | None = Field(None, ge=1)
     suggest: Literal["none", "all"] | float = "none"
     annotators_per_text: int = Field(1, ge=1)
+    consensus: str = "majority"
 
     @field_validator("suggest", mode="before")
     @classmethod

@@ -16,17 +16,16 @@ import numpy as np
 
 from alloop import metrics
 from alloop.config import Config, restore
-from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, DataError
 from alloop.files import fingerprint
 from alloop.metrics import Metric
-from alloop.project import CONFIG, Project, tuner_spec
+from alloop.project import CONFIG, MIXUP, Project, tuner_spec
 from alloop.records import Example
 from alloop.reports import command
 from alloop.seeds import rng_for, seed_for
 from alloop.steps.besides import besides
 from alloop.steps.context import read_json
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed, settled
 from alloop.steps.train import held_back
 from alloop.store import Resolved
 from alloop.tuning import FitJob
@@ -66,8 +65,9 @@ class Split:
     @property
     def left_out(self) -> list[str]:
         """What this project's rounds train with and cross-validation does not, in words."""
-        variants = ["variants"] if self.config.augment.use else []
-        return variants + (["a warm start"] if self.config.model.warm_start else [])
+        use = self.config.augment.use
+        more = (["variants"] if set(use) - {MIXUP} else []) + (["mixtures"] if MIXUP in use else [])
+        return more + (["a warm start"] if self.config.model.warm_start else [])
 
     def judged_in(self, fold: int) -> list[int]:
         """The rows of the texts that a fold judges."""
@@ -118,7 +118,7 @@ class Split:
 def split(project: Project, folds: int, labels: Sequence[Resolved] | None = None) -> Split:
     """The project's labels, or those given in id order, in `folds` parts. Raises DataError where they are too few."""
     config = project.config
-    resolved = _labels(project, config) if labels is None else labels
+    resolved = settled(_labels(project, config), config.task.kind) if labels is None else labels
     texts = project.store.texts([one.text_id for one in resolved])
     groups = _groups(resolved)
     _check_enough(project, groups, folds)
@@ -143,11 +143,9 @@ def _labels(project: Project, config: Config) -> list[Resolved]:
                 )
             found = store.resolved(row.number, "pool")
             today = [(one, tuple(task.rename.get(label, label) for label in one.labels)) for one in found]
-            return [Resolved(a.text_id, b, a.confidence, a.votes) for a, b in today if set(b) <= set(task.names)]
-    votes, _ = usable_votes(store.answers(), task.names, task.rename)
+            return [replace(one, labels=labels) for one, labels in today if set(labels) <= set(task.names)]
     test = set(store.test_ids())
-    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
-    return [Resolved(one, *decided[one], votes=len(votes[one])) for one in sorted(decided.keys() - test)]
+    return [one for one in agreed(project, config)[0] if one.text_id not in test]
 
 
 def _groups(resolved: Sequence[Resolved]) -> dict[str, list[str]]:

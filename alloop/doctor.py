@@ -185,7 +185,8 @@ def _test_texts(project: Project) -> Check:
 def _device(project: Project) -> Check:
     import torch
 
-    from alloop.tuning._encoding import best_device, has_fast_bfloat16
+    from alloop.pretrained import best_device
+    from alloop.tuning._encoding import has_fast_bfloat16
 
     device = best_device()
     precision = "bfloat16 in hardware" if has_fast_bfloat16(device) else "float32, as bfloat16 is not in hardware"

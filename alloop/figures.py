@@ -17,8 +17,11 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from alloop.agreement import agreement_words
 from alloop.anchoring import anchoring_words
+from alloop.augmentation import DECISIONS, VARIANTS, decision_rows, variant_rows
 from alloop.errors import DataError
+from alloop.repeats import self_agreement_words
 from alloop.reports import calibration_words, confused, headline, metric_words, per_label, with_interval
 
 Report = Mapping[str, Any]
@@ -48,6 +51,8 @@ STEP_SHADES = {
 SUBTITLE = 24  # points below a title, for a line of words or a legend
 MOST_LABELS = 20  # bars that can still be read
 MOST_CONFUSED = 8
+MOST_ANNOTATORS = 20
+MOST_PAIRS = 10
 OTHER_SCRIPTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -214,11 +219,13 @@ def curve_text(reports: Sequence[Report], width: int = 80, metric: str | None = 
             parts.append(
                 "\n".join(textwrap.wrap(f"{report['project']}: {anchoring_words(report['anchoring'])}", width))
             )
+        parts += _agreement_parts(report, width)
         if "ece_uncalibrated" in report["points"][-1]["metrics"]:
             words = f"{report['project']}: calibration error {calibration_words(report['points'][-1])}"
             parts.append("\n".join(textwrap.wrap(words, width)))
         parts += [_rounds_table(report, width), _labels_table(report, width), _confusions_table(report, width)]
         parts.append(_stopping_table(report, width))
+        parts += _augmentation_tables(report, width)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -674,6 +681,58 @@ def _confusions_table(report: Report, width: int) -> str:
     return table(f"{report['project']}: most confused", header, rows, width, words={0, 1})
 
 
+def _agreement_parts(report: Report, width: int) -> list[str]:
+    found, words = report.get("agreement"), agreement_sentences(report)
+    parts = ["\n".join(textwrap.wrap(f"{report['project']}: {words}", width))] if words else []
+    if not found:
+        return parts
+    title = f"{report['project']}: annotators, and how often they say what most of the others do"
+    header, rows = annotator_rows(report)
+    parts.append(table(title, header, rows[:MOST_ANNOTATORS], width, words={0}))
+    if len(rows) > MOST_ANNOTATORS:
+        parts.append(f"and {len(rows) - MOST_ANNOTATORS:,} more: alloop report --json has all")
+    title = f"{report['project']}: the pairs with the most texts in common, least agreed first"
+    parts.append(table(title, *pair_rows(found), width, words={0}))
+    return parts
+
+
+def agreement_sentences(report: Report) -> str:
+    """How far annotators agree with each other and with themselves; empty where neither is known."""
+    words = agreement_words(report["agreement"]) if report.get("agreement") else []
+    again = report.get("self_agreement")
+    return " ".join([*words, *([self_agreement_words(again)] if again else [])])
+
+
+def annotator_rows(report: Report) -> tuple[tuple[str, ...], list[list[str]]]:
+    """The header and the rows of a table of annotators; with what the rule thinks of them, where it does."""
+    found = report["agreement"]
+    again = {one["annotator"]: one for one in (report.get("self_agreement") or {"annotators": []})["annotators"]}
+    is_rated = any(one["quality"] is not None for one in found["annotators"])
+    header: tuple[str, ...] = ("annotator", "answers", "compared", "agrees (95 %)")
+    header += ("with self (95 %)",) * bool(again) + (found["rule"],) * is_rated
+    rows = []
+    for one in found["annotators"]:
+        compared = one["agrees"]["n"] if one["agrees"] else 0
+        row = [one["annotator"], f"{one['answers']:,}", f"{compared:,}", with_interval(one["agrees"], 2)]
+        row += [with_interval(again.get(one["annotator"]), 2)] * bool(again)
+        rows.append(row + [with_interval(_bare(one["quality"]), 2)] * is_rated)
+    return header, rows
+
+
+def pair_rows(found: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """The header and the rows of a table of the pairs with the most texts in common, least agreed first."""
+    few = found["pairs"][:MOST_PAIRS]
+    pairs = sorted(few, key=lambda one: (one["kappa"] is None, one["kappa"] or 0, -one["n"]))
+    return ("annotators", "texts", "agree", "kappa"), [
+        [" and ".join(one["annotators"]), f"{one['n']:,}", f"{one['agree']:.2f}", with_interval(_bare(one["kappa"]), 2)]
+        for one in pairs
+    ]
+
+
+def _bare(value: float | None) -> dict[str, float | None] | None:
+    return None if value is None else {"value": value, "low": None, "high": None}
+
+
 def _stopping_table(report: Report, width: int) -> str:
     rows = [(one["rule"], one["round"], one["labels"], one["evidence"]) for one in stopping_rows(report)]
     title = f"{report['project']}: stopping rules, where each would have ended the labelling, and what it says now"
@@ -690,6 +749,17 @@ def stopping_rows(report: Report) -> list[dict[str, str]]:
             "evidence": f"{'stop' if said['stop'] else 'go on'}: {said['evidence']}",
         }
         for name, said in report.get("stopping", {}).items()
+    ]
+
+
+def _augmentation_tables(report: Report, width: int) -> list[str]:
+    found = report.get("augmentation")
+    if not found:
+        return []
+    title = f"{report['project']}: augmentation, whether the labels at hand show that it helps"
+    return [
+        table(title, DECISIONS, decision_rows(found), width, words={1, 3, 4}),
+        table(f"{report['project']}: variants", VARIANTS, variant_rows(found), width, words={0, 3}),
     ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from alloop.agreement import agreement_words
 from alloop.config import Config, restore
 from alloop.project import Project
 from alloop.reports import confused, headline, metric_words, per_label, report, with_interval
@@ -135,7 +136,8 @@ def _chosen(project: Project, row: RoundRow) -> dict[str, int]:
     trained = project.store.trained_ids(row.number)
     rounds = [one.number for one in project.store.rounds() if one.number < row.number]
     picks = (pick for number in rounds for pick in project.store.picks(number))
-    return dict(Counter(pick.strategy for pick in picks if pick.text_id in trained).most_common())
+    is_new = (pick for pick in picks if pick.text_id in trained and pick.purpose in ("pick", "random"))
+    return dict(Counter(pick.strategy for pick in is_new).most_common())
 
 
 def _split_words(split: str) -> str:
@@ -238,6 +240,8 @@ def _limits(
             said.append(f"No text it was measured on has one of these labels: {', '.join(missing)}.")
     if config.annotate.annotators_per_text == 1:
         said.append("One person labelled each text: what people disagree about is not known.")
+    elif found["agreement"]:
+        said += agreement_words(found["agreement"])
     if found["anchoring"]:
         said.append("Annotators saw a model's suggestion on part of the texts, and may have followed it.")
     if forms.max_tokens is not None or "max_tokens" in about:

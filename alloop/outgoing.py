@@ -16,7 +16,6 @@ from alloop import ingest
 from alloop.adapting import forget_texts
 from alloop.annotators import Forgets
 from alloop.config import Config, restore
-from alloop.consensus import consensus_rules
 from alloop.errors import DataError
 from alloop.exporting import joined, write_rows
 from alloop.files import beside, is_whole, seal, write_whole
@@ -24,9 +23,9 @@ from alloop.predicting import Answer
 from alloop.project import BASES, CONFIG, DATABASE, Project
 from alloop.reports import command
 from alloop.steps.context import read_ids, write_ids
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed
 
-COLUMNS = ("text", "label", "confidence", "votes", "split", "external_id", "file", "row", "id")
+COLUMNS = ("text", "label", "confidence", "votes", "tied", "split", "external_id", "file", "row", "id")
 
 
 def export_labels(project: Project, target: Path, *, overwrite: bool = False) -> int:
@@ -45,19 +44,19 @@ def export_labels(project: Project, target: Path, *, overwrite: bool = False) ->
 
 def _labelled_rows(project: Project) -> Iterator[dict[str, Any]]:
     task = project.config.task
-    votes, _ = usable_votes(project.store.answers(), task.names, task.rename, task.kind)
-    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
-    ids = sorted(decided)
+    decided = {one.text_id: one for one in agreed(project, project.config)[0]}
+    ids = list(decided)
     test = set(project.store.test_ids())
     sources = project.store.sources(ids)
     for text in project.store.texts(ids):
-        labels, confidence = decided[text.id]
+        one = decided[text.id]
         for file, row, external_id in sources[text.id]:
             yield {
                 "text": text.text,
-                "label": labels[0] if task.kind == "single" else list(labels),
-                "confidence": round(confidence, 4),
-                "votes": len(votes[text.id]),
+                "label": one.labels[0] if task.kind == "single" else list(one.labels),
+                "confidence": round(one.confidence, 4),
+                "votes": one.votes,
+                "tied": one.tied,
                 "split": "test" if text.id in test else "pool",
                 "external_id": external_id or "",
                 "file": file,

@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from alloop import plots
+from alloop.augmentation import DECISIONS, VARIANTS, decision_rows, variant_rows
 from alloop.errors import DataError
 from alloop.figures import (
+    MOST_ANNOTATORS,
     MOST_CONFUSED,
+    MOST_LABELS,
     against_header,
+    agreement_sentences,
+    annotator_rows,
     area_cells,
     efficiency_words,
     measured_on,
+    pair_rows,
     pays_for_test,
     short,
     stopping_rows,
@@ -62,7 +68,7 @@ def page(reports: Sequence[Report]) -> str:
         parts += [_curve(drawn, figures), _efficiency(drawn), _audit(drawn, figures), _rounds(drawn)]
         parts += [_labels(drawn, figures)]
         parts += [_confusions(drawn, figures), _training(drawn, figures), _seconds(drawn, figures)]
-        parts.append(_stopping(drawn))
+        parts += [_agreement(drawn), _stopping(drawn), _augmentation(drawn)]
     title = reports[0]["project"] if len(reports) == 1 else f"{len(reports)} projects"
     about = "What each label bought: how good the model is after every round of labelling."
     return _whole(title, "alloop report", about, parts, figures, library)
@@ -347,6 +353,45 @@ def _seconds(drawn: Sequence[Report], figures: dict[str, Any]) -> str:
     return _box("Seconds per round" + ("" if len(drawn) == 1 else ", on average"), _place("seconds"))
 
 
+def _agreement(drawn: Sequence[Report]) -> str:
+    """How far annotators agree with each other, and how good each of them is."""
+    parts = []
+    for report in drawn:
+        if sentences := agreement_sentences(report):
+            title = f"<h3>{_name(report['project'])}</h3>" if len(drawn) > 1 else ""
+            tables = ""
+            if found := report.get("agreement"):
+                tables = _plain_table("Each beside the others", *annotator_rows(report), MOST_ANNOTATORS)
+                tables += _plain_table("Pairs with the most texts in common", *pair_rows(found))
+                tables += _contested(report)
+            words = f'<p class="quiet">{escape(sentences)}</p>'
+            parts.append(f'<div>{title}{words}<div class="tables">{tables}</div></div>')
+    return _box("Agreement of annotators", "".join(parts)) if parts else ""
+
+
+def _plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], most: int = MOST_LABELS) -> str:
+    """The first column in words, up to so many rows."""
+    if not rows:
+        return ""
+    head = "".join(f"<th{'' if at else ' class=words'}>{escape(one)}</th>" for at, one in enumerate(header))
+    lines = [
+        "<tr>" + "".join(f"<td{'' if at else ' class=words'}>{_name(one)}</td>" for at, one in enumerate(row)) + "</tr>"
+        for row in rows[:most]
+    ]
+    rest = f'<p class="quiet">and {len(rows) - most:,} more</p>' if len(rows) > most else ""
+    return f"<div><h3>{title}</h3>{_table(head, lines)}{rest}</div>"
+
+
+def _contested(report: Report) -> str:
+    """Alpha of each label against all others, the most contested first."""
+    alphas = report["agreement"]["alpha"]["labels"]
+    known = sorted((value, label) for label, value in alphas.items() if value is not None)
+    if len(known) < 2 or (report["kind"] == "single" and len(alphas) == 2):  # two answers are one question
+        return ""
+    rows = [(short(label, 40), f"{value:.2f}") for value, label in known]
+    return _plain_table("Alpha of each label", ("label", "alpha"), rows)
+
+
 def _stopping(drawn: Sequence[Report]) -> str:
     """What each stopping rule says."""
     head = '<th class="words">rule</th><th>round</th><th>labels</th><th class="words">now</th>'
@@ -364,6 +409,34 @@ def _stopping(drawn: Sequence[Report]) -> str:
     if not tables:
         return ""
     return _box("When to stop", f'<p class="quiet">{words}</p><div class="tables">{"".join(tables)}</div>')
+
+
+def _augmentation(drawn: Sequence[Report]) -> str:
+    """What the gate decided of each augmenter, and what became of its variants."""
+    tables = []
+    for report in drawn:
+        if found := report.get("augmentation"):
+            title = f"<h3>{_name(report['project'])}</h3>" if len(drawn) > 1 else ""
+            decisions = _words_table(DECISIONS, decision_rows(found), {1, 3, 4})
+            tables.append(f"<div>{title}{decisions}{_words_table(VARIANTS, variant_rows(found), {0, 3})}</div>")
+    if not tables:
+        return ""
+    words = (
+        "On is what cross-validation on the labels at hand shows to help: the 80 % interval of its gain is above zero."
+    )
+    return _box("Augmentation", f'<p class="quiet">{words}</p><div class="tables">{"".join(tables)}</div>')
+
+
+def _words_table(header: Sequence[str], rows: Sequence[Sequence[str]], words: set[int]) -> str:
+    """A table of plain cells; columns of `words` are to the left, numbers to the right."""
+
+    def cell(tag: str, column: int, content: str) -> str:
+        kind = ' class="words"' if column in words else ""
+        return f"<{tag}{kind}>{_name(content)}</{tag}>"
+
+    lines = ["".join(cell("td", *one) for one in enumerate(row)) for row in rows]
+    head = "".join(cell("th", *one) for one in enumerate(header))
+    return _table(head, [f"<tr>{line}</tr>" for line in lines]) if rows else ""
 
 
 def _box(title: str, content: str) -> str:

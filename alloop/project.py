@@ -15,8 +15,9 @@ from typing import Any
 
 from alloop import config as configs
 from alloop.annotators import Annotator, Desk, annotators
-from alloop.augmenters import augmenters
+from alloop.augmenters import Augmenter, augmenters
 from alloop.config import Config
+from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, LockedError, did_you_mean
 from alloop.executors import Executor, executors
 from alloop.files import is_whole
@@ -25,12 +26,14 @@ from alloop.stopping import stopping
 from alloop.store import Store, now
 from alloop.strategies import needed_of_pool, refuse_cold_start, refuse_other_kinds, strategies
 from alloop.strategies._batches import needs_of_batch, refuse_batch
-from alloop.tuning import tuners
+from alloop.tuning import Mixup, tuners
 from alloop.tuning._directory import refuse_needs
 from alloop.work import TunerSpec
 
 CONFIG = "alloop.toml"
 DATABASE = "alloop.db"
+MIXUP = "mixup"  # the augmenter that makes no texts: it is the tuner that mixes
+MODELS = ("base", "forth", "back")  # options of augmenters that name a model
 BASES = "bases"  # where adapted bases are, in the project
 
 
@@ -159,6 +162,12 @@ class Project:
         own = self.own_base(str(spec.options.get("base", "")))
         return spec if own is None else TunerSpec(spec.name, {**spec.options, "base": str(own)})
 
+    def augmenter(self, config: Config, name: str) -> Augmenter:
+        """An augmenter that finds models of the project's own whatever the current directory is, as `located` does."""
+        options = config.options_of(name)
+        own = {key: self.own_base(value) for key, value in options.items() if key in MODELS and isinstance(value, str)}
+        return augmenters.build(name, **options | {key: str(path) for key, path in own.items() if path is not None})
+
     def learner(self, spec: TunerSpec) -> TunerSpec:
         """A tuner that can be fitted: located, and with the whole paths of its teacher and of other tasks, which only
         training reads. Raises ConfigError where there is no such teacher.
@@ -230,6 +239,14 @@ def tuner_spec(config: Config) -> TunerSpec:
     return TunerSpec(name, options)
 
 
+def mixup_of(config: Config) -> Mixup | None:
+    """What the tuner is to mix, where `augment.use` names mixup."""
+    if MIXUP not in config.augment.use:
+        return None
+    options = augmenters.options(MIXUP) | config.options_of(MIXUP)
+    return Mixup(config.augment.per_text, float(options["alpha"]))
+
+
 def annotator_options(config: Config) -> dict[str, Any]:
     """The annotator's options; one on a server also gets `annotate.url` and `annotate.project`.
 
@@ -246,7 +263,8 @@ def annotator_options(config: Config) -> dict[str, Any]:
 
 def check_plugins(config: Config, path: Path | None = None) -> None:
     """Build every plug-in the config names. Raises ConfigError for one that does not exist, has a wrong option, or
-    picks by what the tuner cannot give, or for another kind of task, or as a cold start by what only a model says.
+    picks by what the tuner cannot give, or for another kind of task, or as a cold start by what only a model says, or
+    mixes what the tuner does not.
 
     The message names the line where the key stands, if `path` is the file that the config was read from.
     """
@@ -255,6 +273,7 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
         ("round.strategy", strategies, config.round.strategy),
         ("round.cold_start", strategies, config.round.cold_start),
         ("annotate.with", annotators, config.annotate.backend),
+        ("annotate.consensus", consensus_rules, config.annotate.consensus),
         ("run.executor", executors, config.run.executor),
         *(("augment.use", augmenters, name) for name in config.augment.use),
         *([] if config.run.stop is None else [("run.stop", stopping, config.run.stop)]),
@@ -285,6 +304,9 @@ def check_plugins(config: Config, path: Path | None = None) -> None:
             elif registry is annotators:
                 options = annotator_options(config)
             built[key] = registry.build(name, **options)
+            if registry is augmenters and name == MIXUP and not getattr(built["model.tuner"], "mixes", False):
+                message = f"mixup mixes vectors that stay as they are, and the tuner {config.model.tuner!r} has none"
+                raise ConfigError(message, 'set model.tuner = "features", or take "mixup" out of augment.use')
             if registry is strategies:
                 refuse_other_kinds(name, built[key], config.task.kind)
                 needs = built[key].needs

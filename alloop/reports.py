@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from alloop.advice import advice, history
+from alloop.agreement import agreement, aliases
 from alloop.anchoring import anchoring
 from alloop.annotators import HasAddress
+from alloop.augmentation import augmentation, verdicts_words
 from alloop.config import Config, restore
+from alloop.consensus import is_tied
 from alloop.errors import AlloopError
 from alloop.pace import pace, pace_words
 from alloop.project import CONFIG, Project, is_alive
+from alloop.repeats import self_agreement
 from alloop.steps import STEPS
+from alloop.steps.pull import annotator_qualities, usable_votes
 from alloop.store import MetricRow, RoundRow, Store
 
 IN_THE_INBOX = ("terminal", "file")  # annotators whose answers can be read at once, without a network
@@ -36,7 +41,9 @@ def status(project: Project) -> dict[str, Any]:
     """Counts, where the round stands, and in "next" what to type now.
 
     "labelled" and "skipped" are texts, "waiting" is tasks nobody has answered yet, "unread" tasks whose answers the
-    next round will read, "unused" answers without a label of today. "left" is how many pool texts can still be picked.
+    next round will read, "unused" answers without a label of today, "several" texts of two answers or more, "tied"
+    those whose votes are evenly split. "consensus" is the rule that makes one label of them. "left" is how many pool
+    texts can still be picked.
     "annotating" is how fast people answer and what the last batch still takes them, None where no times are known.
     "review" is {"tasks", "answered"} of the labels sent back to annotators, None where none were or that is over.
     "stopping" is what every stopping rule says: name -> {"stop", "since", "evidence", "first"}, see `alloop.advice`.
@@ -54,12 +61,15 @@ def status(project: Project) -> dict[str, Any]:
             "skipped": answers["pool"]["skipped"] + answers["test"]["skipped"],
             "waiting": sum(not answered for answered in tasks.values()),
             "unread": unread,
-            "unused": _unused(store),
+            "unused": _pulled(store, "unused"),
+            "several": _pulled(store, "several"),
+            "tied": _pulled(store, "tied"),
         },
         "round": _round(store, row),
         "review": _review(store, tasks),
         "seconds": {} if row is None else store.step_seconds(row.number),
         "annotator": config.annotate.backend,
+        "consensus": config.annotate.consensus,
         "annotating": pace(store, _answers_left(store, config, tasks)),
         "holder": lock_holder(project),
         "stopping": advice(config, history(store)),
@@ -89,11 +99,11 @@ def _review(store: Store, tasks: Mapping[str, bool]) -> dict[str, int] | None:
     return {"tasks": len(answered), "answered": sum(answered)}
 
 
-def _unused(store: Store) -> int:
-    """How many annotations the newest pull had to leave out."""
+def _pulled(store: Store, what: str) -> int:
+    """What the newest pull counted: "unused" annotations that it had to leave out, "tied" texts."""
     for row in reversed(store.rounds()):
         if pulled := store.step_results(row.number).get("pull"):
-            return int(pulled.get("unused", 0))
+            return int(pulled.get(what, 0))
     return 0
 
 
@@ -244,15 +254,21 @@ def report(project: Project) -> dict[str, Any]:
 
     Metrics are those of the test texts, all under the latest test labels; "measured_on" is "audit" where a project has
     no test texts, and the metrics are then those of the random texts, which every point has under "audit" too.
-    "labels" is what a model was trained on, "labels_paid" what people have labelled by then. "anchoring" is how often
+    "labels" is what a model was trained on, "labels_paid" every answer that people were paid for by then: of each
+    annotator, to each question. "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
+    "agreement" is how far they agree with each other, see `alloop.agreement`, None where no text has two answers;
+    "self_agreement" how far each with themselves, see `alloop.repeats`, None where nobody was asked twice.
     "stopping" is what every stopping rule says, as in `status`; that of a point is what they look at, None where it was
     not measured: {"kappa", "change", "delta_f", "uncertainty", "batch_accuracy"}. "note" is what the strategy said of
     the texts it picked, None where it said nothing. "training" is how the model was trained, None where the tuner does
     not say: points {"step", "loss", "learning_rate"} and, where held-back labels were looked at, "dev_loss" and
     "dev_accuracy" or "dev_f1_micro".
+    "spent" is what augmenters had cost by then, None where none costs anything: {name: {"requests", "tokens_in",
+    "tokens_out", "cost", "stopped"}}.
     "temperature" is what the model's logits are divided by, None where the tuner knows none; the metric
-    "ece_uncalibrated" is the calibration error without it.
+    "ece_uncalibrated" is the calibration error without it. "augmentation" is what became of variants and what the gate
+    decided, see `alloop.augmentation`; None where there are none.
     """
     store = project.store
     measured_on = "test" if store.counts()["test"] else "audit"
@@ -277,6 +293,7 @@ def report(project: Project) -> dict[str, Any]:
                 "tuner": config.model.tuner,
                 "note": results.get("select", {}).get("note"),
                 "training": results["train"].get("measured", {}).get("curve"),
+                "spent": results.get("augment", {}).get("spent"),
                 "temperature": results["train"].get("measured", {}).get("temperature"),
             }
         )
@@ -288,9 +305,50 @@ def report(project: Project) -> dict[str, Any]:
         "label_names": list(names or project.config.task.names),
         "points": points,
         "confusion": last.get("evaluate", {}).get("confusion"),
+        "agreement": _agreement(project),
+        "self_agreement": _self_agreement(project),
         "anchoring": anchoring(store, project.config.task.kind, project.config.task.rename),
         "stopping": advice(project.config, history(store)),
+        "augmentation": augmentation(store),
     }
+
+
+def _agreement(project: Project) -> dict[str, Any] | None:
+    """As `agreement` says, and: "rule", by which votes become labels, and the "quality" that it sees in annotators.
+
+    "left_out" is how many answers stood beside a suggestion, "tied" how many texts the votes leave even.
+    """
+    config, task = project.config, project.config.task
+    answers = project.store.answers()
+    if all(len(said) < 2 for said in answers.values()):
+        return None
+    votes, _ = usable_votes(answers, task.names, task.rename, task.kind)
+    spoken = project.store.spoken()
+    independent: dict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
+    for text_id, who, labels, is_shown in spoken:
+        if not is_shown:
+            independent[text_id].append((who, labels))
+    compared, _ = usable_votes(independent, task.names, task.rename, task.kind)
+    called = aliases([who for _, who, _, _ in spoken])
+    quality = {called[who]: value for who, value in annotator_qualities(project, config, votes).items()}
+    found = agreement(compared, task.kind, task.names, called)
+    return {
+        **found,
+        "annotators": [{**one, "quality": quality.get(one["annotator"])} for one in found["annotators"]],
+        "left_out": sum(is_shown for *_, is_shown in spoken),
+        "tied": sum(is_tied(said, task.kind) for said in votes.values()),
+        "rule": config.annotate.consensus,
+    }
+
+
+def _self_agreement(project: Project) -> dict[str, Any] | None:
+    """As `self_agreement` says, with annotators called as in "agreement"."""
+    found = self_agreement(project.store, project.config.task.rename)
+    if found is None:
+        return None
+    called = aliases([who for _, who, _, _ in project.store.spoken()])
+    people = [{**one, "annotator": called.get(one["annotator"], "a?")} for one in found["annotators"]]
+    return {**found, "annotators": people}
 
 
 def _stopping_series(stop: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -307,7 +365,7 @@ def _bought(row: RoundRow, config: Config) -> dict[str, Any]:
         "labels": summary["labels"],
         "labels_test": summary.get("labels_test", 0),
         "labels_audit": summary.get("labels_audit", 0),
-        "labels_paid": summary["labels"] + paid_for_test,
+        "labels_paid": summary.get("answers", summary["labels"] + paid_for_test),
         "seconds_annotating": summary.get("seconds_annotating", 0.0),
         "strategy": summary.get("strategy") or config.round.strategy,
     }
@@ -404,6 +462,9 @@ def status_text(found: Mapping[str, Any]) -> str:
     counts += [f"{labels['skipped']:,} skipped"] if labels["skipped"] else []
     counts += [f"{labels['unread']:,} new answers"] if labels["unread"] else []
     counts += [f"{labels['unused']:,} answers name no label of alloop.toml"] if labels["unused"] else []
+    counts += [f"{labels['tied']:,} tied"] if labels["tied"] else []
+    if found["consensus"] != "majority" and labels["labelled"] and not labels["several"]:
+        counts.append(f"none with two answers, so that {found['consensus']} takes them as they are")
     lines.append(("labels", ", ".join([*counts, f"{labels['waiting']:,} tasks waiting in: {found['annotator']}"])))
     lines.append(("round", _round_words(state)))
     if found["seconds"]:
@@ -457,12 +518,33 @@ def outcome_text(project: Project, number: int) -> str:
         sentences.append("No model yet: that takes texts of two different labels.")
     pushed = results.get("push", {}).get("tasks", 0)
     if pushed:
-        sentences.append(f"Pushed {pushed} text{'s' if pushed != 1 else ''} to: {project.config.annotate.backend}.")
+        again = results.get("select", {}).get("again", 0)
+        known = f", {again} of them asked about again," if again else ""
+        sentences.append(
+            f"Pushed {pushed} text{'s' if pushed != 1 else ''}{known} to: {project.config.annotate.backend}."
+        )
     else:
         sentences.append("Pushed nothing.")
+    if verdicts := results.get("augment", {}).get("gate"):
+        sentences.insert(2, verdicts_words(verdicts, number))
     if note := results.get("select", {}).get("note"):
         sentences.append(f"They were picked {note}.")
+    sentences += spent_words(results.get("augment", {}).get("spent") or {})
     return " ".join(sentences)
+
+
+def spent_words(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence on what each augmenter has cost so far, and why it asks for no more."""
+    said = []
+    for name, one in spent.items():
+        if not one["requests"]:
+            continue
+        requests = f"{one['requests']:,} request{'s' if one['requests'] != 1 else ''}"
+        cost = f", which cost {one['cost']:.3g}" if one["cost"] else ""
+        said.append(f"So far {name} made {requests} of {one['tokens_in'] + one['tokens_out']:,} tokens{cost}.")
+        if one["stopped"]:
+            said.append(f"It asks no more: {one['stopped']}.")
+    return said
 
 
 def _measured_words(report: Mapping[str, Any], number: int) -> str:

@@ -56,10 +56,11 @@ def _shingles(text: str) -> list[str]:
     return [plain[at : at + SHINGLE] for at in range(max(1, len(plain) - SHINGLE + 1))]
 
 
-def nearest(some: Any, others: Any) -> tuple[np.ndarray, np.ndarray]:
+def nearest(some: Any, others: Any, but: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Of each of some shingled texts (N, F): its resemblance (N,) to the likest of others (M, F), and that one's row.
 
-    A resemblance is between 0 and 1; without others it is 0 and the row -1.
+    A resemblance is between 0 and 1; without others it is 0 and the row -1. `but` (N,) has the row of others that each
+    is not compared with, -1 for none.
     """
     most, row = np.zeros(some.shape[0], np.float32), np.full(some.shape[0], -1, np.int64)
     if not others.shape[0]:
@@ -69,6 +70,9 @@ def nearest(some: Any, others: Any) -> tuple[np.ndarray, np.ndarray]:
         part = slice(start, min(start + step, some.shape[0]))
         shared = (some[part] @ others.T).toarray()  # (B, M)
         resemblance = shared / (np.asarray(some[part].sum(1)) + size - shared)
+        if but is not None:
+            rows = np.flatnonzero(but[part] >= 0)
+            resemblance[rows, but[part][rows]] = 0
         row[part] = resemblance.argmax(1)
         most[part] = resemblance[np.arange(len(resemblance)), row[part]]
     return most, row

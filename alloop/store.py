@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from alloop.errors import AlloopError, DataError
-from alloop.records import Annotation, Task, Text
+from alloop.records import Annotation, Purpose, Task, Text
 
 FIRST_TABLES = """
 CREATE TABLE project (uid TEXT NOT NULL, created_at TEXT NOT NULL) STRICT;
@@ -76,10 +76,19 @@ CURSORS = "CREATE TABLE cursors (annotate TEXT PRIMARY KEY, upto TEXT NOT NULL, 
 
 PREDICTED = "ALTER TABLE tasks ADD COLUMN predicted TEXT"
 
+TIED = "ALTER TABLE resolved ADD COLUMN tied INTEGER NOT NULL DEFAULT 0"
+
+PURPOSE = """
+ALTER TABLE picks ADD COLUMN purpose TEXT NOT NULL DEFAULT 'pick';
+UPDATE picks SET purpose = 'random' WHERE probability IS NOT NULL
+"""
+
 MIGRATIONS: dict[str, str] = {  # name -> SQL, in order; only ever added to
     "m001_first_tables": FIRST_TABLES,
     "m002_cursors": CURSORS,
     "m003_predicted": PREDICTED,
+    "m004_tied": TIED,
+    "m005_purpose": PURPOSE,
 }
 
 
@@ -107,12 +116,16 @@ class StoredText:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The one label set of a text that a round trains on, and how sure the annotators were of it."""
+    """The one label set of a text that a round trains on, and how sure the annotators were of it.
+
+    It is `tied` where their votes are evenly split: people should say more, whatever a rule made of it.
+    """
 
     text_id: str
     labels: tuple[str, ...]
     confidence: float
     votes: int
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,10 @@ Variant = tuple[str, str, str, str, str, int, str | None]
 
 @dataclass(frozen=True)
 class PickRow:
-    """A chosen text. `probability` is the chance it had of being drawn, for random ones; `predicted` its label's."""
+    """A chosen text. `probability` is the chance it had of being drawn, for random ones; `predicted` its label's.
+
+    One of purpose "relabel" or "repeat" has a label already, and nothing is predicted of it.
+    """
 
     text_id: str
     rank: int
@@ -142,6 +158,7 @@ class PickRow:
     strategy: str
     probability: float | None
     predicted: Mapping[str, float] | None
+    purpose: Purpose
 
 
 @dataclass(frozen=True)
@@ -665,29 +682,50 @@ class Store:
         return str(int(last[0]) + 1)
 
     def answers(self) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
-        """text id -> (annotator, labels) of every label that stands, in the order they came; removed texts left out.
+        """text id -> (annotator, labels) of every label that counts, in the order they came; removed texts left out.
 
-        A text that was asked again counts with the answers to the last question that has any, and an annotator who
-        answered a question twice with the later answer. Labels that came with a file are older than any question, and
-        each row of a file is a vote.
+        The last question that has any answer replaces the ones before it, but a second opinion (purpose "relabel") is
+        added to what it doubts, and a "repeat" counts for nothing: it only tells how far people agree with themselves.
+        An annotator counts once per text, with the later answer. Labels that came with a file are older than any
+        question, and each row of a file is a vote.
         """
-        votes: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = defaultdict(dict)
-        question: dict[str, int] = {}
         rows = self._sql(
-            f"SELECT a.text_id, a.annotator, a.labels, a.task_key, a.remote_id FROM ({_LATEST}) a"
-            " JOIN texts t ON t.id = a.text_id WHERE a.state = 'labelled' AND t.removed_at IS NULL ORDER BY a.seq"
-        )
-        for text_id, annotator, labels, task_key, remote_id in rows:
-            ask = 0 if task_key is None else int(task_key.rpartition(":")[2])
-            if ask < question.setdefault(text_id, ask):
-                continue
-            if ask > question[text_id]:
-                question[text_id] = ask
-                votes[text_id].clear()
-            who = annotator if ask else remote_id
-            votes[text_id].pop(who, None)  # the later answer also stands later
-            votes[text_id][who] = (annotator, tuple(json.loads(labels)))
+            f"SELECT a.text_id, a.annotator, a.labels, a.task_key, a.remote_id, k.purpose FROM ({_LATEST}) a"
+            " JOIN texts t ON t.id = a.text_id LEFT JOIN tasks k ON k.key = a.task_key"
+            " WHERE a.state = 'labelled' AND t.removed_at IS NULL AND coalesce(k.purpose, '') <> 'repeat'"
+            " ORDER BY a.seq"
+        ).fetchall()
+        asks = [0 if task_key is None else int(task_key.rpartition(":")[2]) for _, _, _, task_key, _, _ in rows]
+        asked: dict[str, int] = defaultdict(int)  # the question that replaces the ones before it
+        for (text_id, _, _, _, _, purpose), ask in zip(rows, asks, strict=True):
+            if purpose != "relabel":
+                asked[text_id] = max(asked[text_id], ask)
+        votes: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = defaultdict(dict)
+        for (text_id, annotator, labels, _, remote_id, _), ask in zip(rows, asks, strict=True):
+            if ask >= asked[text_id]:
+                who = annotator if ask else remote_id
+                votes[text_id].pop(who, None)  # the later answer also stands later
+                votes[text_id][who] = (annotator, tuple(json.loads(labels)))
         return {text_id: list(given.values()) for text_id, given in votes.items()}
+
+    def spoken(self) -> list[tuple[str, str, tuple[str, ...], bool]]:
+        """(text id, annotator, labels, whether a suggestion stood beside it) of every label that stands.
+
+        In the order they came, each annotator once per text with the later answer; but each row of a file by itself, as
+        a file may hold what several people said. Hidden repeats are left out: they are for comparing one with oneself.
+        """
+        predicted = "coalesce(k.predicted, p.predicted)" if "m003_predicted" in self._applied() else "p.predicted"
+        rows = self._sql(
+            f"SELECT a.text_id, a.annotator, a.labels, a.backend, a.remote_id, k.blind = 0 AND {predicted} IS NOT NULL"
+            f" FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id LEFT JOIN tasks k ON k.key = a.task_key"
+            " LEFT JOIN picks p ON p.round = k.round AND p.text_id = k.text_id WHERE a.state = 'labelled'"
+            " AND t.removed_at IS NULL AND coalesce(k.purpose, '') <> 'repeat' ORDER BY a.seq"
+        )
+        found = {}
+        for text_id, who, labels, backend, remote_id, is_shown in rows:
+            key = (text_id, backend, remote_id if backend == "import" else who)
+            found[key] = (text_id, who, tuple(json.loads(labels)), bool(is_shown))
+        return list(found.values())
 
     def cursor(self, annotate: str) -> str:
         """How far the annotator with these settings was read; "" where it never was."""
@@ -736,12 +774,67 @@ class Store:
         return [(key, text_id, number, bool(blind)) for key, text_id, number, blind in rows]
 
     def open_tasks(self) -> int:
-        """How many questions about pool texts nobody has answered or skipped yet, reviews left out."""
+        """How many questions about new pool texts nobody has answered or skipped yet."""
         return int(
             self._value(
                 "SELECT count(*) FROM tasks t JOIN texts x ON x.id = t.text_id WHERE t.withdrawn_at IS NULL"
-                f" AND x.removed_at IS NULL AND x.split = 'pool' AND t.{_NO_REVIEW}"
+                " AND x.removed_at IS NULL AND x.split = 'pool' AND t.purpose IN ('pick', 'random')"
                 f" AND NOT EXISTS (SELECT 1 FROM ({_LATEST}) a WHERE a.task_key = t.key AND a.state <> 'deleted')"
+            )
+        )
+
+    def unfinished_ids(self, asked: int) -> set[str]:
+        """The texts with a task that fewer than so many annotators have answered or skipped."""
+        rows = self._sql(
+            f"SELECT t.text_id FROM tasks t LEFT JOIN ({_LATEST}) a ON a.task_key = t.key AND a.state <> 'deleted'"
+            " WHERE t.withdrawn_at IS NULL GROUP BY t.key HAVING count(DISTINCT a.annotator) < ?",
+            (asked,),
+        )
+        return {row[0] for row in rows}
+
+    def asked_once(self, until_round: int) -> list[str]:
+        """The pool texts of which there is a single task, of this round or an earlier one, in id order."""
+        rows = self._sql(
+            "SELECT t.text_id FROM tasks t JOIN texts x ON x.id = t.text_id"
+            " WHERE x.split = 'pool' AND x.removed_at IS NULL"
+            " GROUP BY t.text_id HAVING count(*) = 1 AND max(t.round) <= ? ORDER BY t.text_id",
+            (until_round,),
+        )
+        return [row[0] for row in rows]
+
+    def repeats(self) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """(annotator, labels, labels when asked again) of every hidden repeat that its annotator has answered.
+
+        In the order they came; the earlier answer is their last one to any question about the text before it.
+        """
+        rows = self._sql(
+            f"SELECT a.text_id, a.annotator, a.labels, k.key, k.purpose FROM ({_LATEST}) a"
+            " JOIN tasks k ON k.key = a.task_key JOIN texts t ON t.id = a.text_id"
+            " WHERE a.state = 'labelled' AND t.removed_at IS NULL ORDER BY a.seq"
+        )
+        said: dict[tuple[str, str], dict[int, tuple[str, ...]]] = defaultdict(dict)
+        again: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        for text_id, annotator, labels, key, purpose in rows:
+            ask = int(key.rpartition(":")[2])
+            if purpose == "repeat":
+                again[text_id, annotator, ask] = tuple(json.loads(labels))
+            else:
+                said[text_id, annotator][ask] = tuple(json.loads(labels))
+        found = []
+        for (text_id, annotator, ask), labels in again.items():
+            earlier = [number for number in said[text_id, annotator] if number < ask]
+            if earlier:
+                found.append((annotator, said[text_id, annotator][max(earlier)], labels))
+        return found
+
+    def answers_paid(self) -> int:
+        """How many labels people were paid for: each annotator's answer to each question, a second opinion or a repeat
+        too. A text whose labels came with files counts once."""
+        return int(
+            self._value(
+                "SELECT count(*) FROM (SELECT DISTINCT a.text_id, coalesce(a.task_key, ''),"
+                f" iif(a.backend = 'import', '', a.annotator) FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id"
+                " WHERE a.state = 'labelled' AND t.removed_at IS NULL)"
             )
         )
 
@@ -767,8 +860,8 @@ class Store:
 
     def add_resolved(self, number: int, rows: Iterable[Resolved]) -> None:
         self._connection.executemany(
-            "INSERT INTO resolved VALUES (?, ?, ?, ?, ?)",
-            ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes) for r in rows),
+            "INSERT INTO resolved VALUES (?, ?, ?, ?, ?, ?)",
+            ((number, r.text_id, json.dumps(r.labels), r.confidence, r.votes, int(r.tied)) for r in rows),
         )
 
     def trained_ids(self, number: int) -> set[str]:
@@ -777,12 +870,13 @@ class Store:
 
     def resolved(self, number: int, split: str) -> list[Resolved]:
         """What a round trains on ("pool") or is tested with ("test"), in id order."""
+        tied = "r.tied" if "m004_tied" in self._applied() else "0"  # commands that only read do not migrate
         rows = self._sql(
-            "SELECT r.text_id, r.labels, r.confidence, r.votes FROM resolved r JOIN texts t ON t.id = r.text_id"
-            " WHERE r.round = ? AND t.split = ? AND t.removed_at IS NULL ORDER BY r.text_id",
+            f"SELECT r.text_id, r.labels, r.confidence, r.votes, {tied} FROM resolved r JOIN texts t"
+            " ON t.id = r.text_id WHERE r.round = ? AND t.split = ? AND t.removed_at IS NULL ORDER BY r.text_id",
             (number, split),
         )
-        return [Resolved(text_id, tuple(json.loads(labels)), sure, votes) for text_id, labels, sure, votes in rows]
+        return [Resolved(one, tuple(json.loads(said)), sure, n, bool(even)) for one, said, sure, n, even in rows]
 
     def add_variants(self, number: int, rows: Iterable[Variant]) -> None:
         self._connection.executemany(
@@ -799,6 +893,45 @@ class Store:
             )
         )
 
+    def variant_keys(self, augmenter: str, options: str) -> set[tuple[str, str]]:
+        """(parent id, id) of every variant of this augmenter with these options, rejected ones included."""
+        return set(
+            self._sql("SELECT parent_id, id FROM variants WHERE augmenter = ? AND options = ?", (augmenter, options))
+        )
+
+    def accepted_variants(self, augmenter: str, options: str) -> set[str]:
+        """The ids of those that were not rejected."""
+        query = "SELECT id FROM variants WHERE augmenter = ? AND options = ? AND rejected IS NULL"
+        return {row[0] for row in self._sql(query, (augmenter, options))}
+
+    def variant_fates(self) -> dict[str, dict[str, int]]:
+        """augmenter -> what became of its variants, whatever its options -> how many: "" of those that are accepted.
+
+        Of a reason only what stands before its number.
+        """
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        rows = self._sql(
+            "SELECT augmenter, substr(why, 1, instr(why || ':', ':') - 1) AS reason, count(*) FROM"
+            " (SELECT augmenter, coalesce(rejected, '') AS why FROM variants) GROUP BY augmenter, reason"
+            " ORDER BY augmenter, reason"
+        )
+        for augmenter, reason, n in rows:
+            found[augmenter][reason] = n
+        return dict(found)
+
+    def audit_ids(self, before_round: int) -> set[str]:
+        """The texts that the random shares of the rounds before this one had a model judged by.
+
+        Not of rounds whose strategy itself was to draw at random.
+        """
+        rows = self._sql(
+            "SELECT p.text_id FROM picks p JOIN rounds r ON r.number = p.round WHERE p.round < ? AND"
+            " p.strategy = 'random' AND p.probability IS NOT NULL AND p.predicted IS NOT NULL"
+            " AND json_extract(r.config, '$.round.strategy') <> 'random'",
+            (before_round,),
+        )
+        return {row[0] for row in rows}
+
     def variants(self, number: int, augmenter: str, options: str) -> dict[str, list[str]]:
         """parent id -> the variants that existed after a round's augment step, in the order they were made."""
         found: dict[str, list[str]] = defaultdict(list)
@@ -813,28 +946,42 @@ class Store:
 
     def add_picks(self, number: int, picks: Iterable[PickRow]) -> None:
         self._connection.executemany(
-            "INSERT INTO picks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO picks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                (number, p.text_id, p.rank, p.score, p.strategy, p.probability, _json_or_none(p.predicted))
+                (number, p.text_id, p.rank, p.score, p.strategy, p.probability, _json_or_none(p.predicted), p.purpose)
                 for p in picks
             ),
         )
 
     def picks(self, number: int) -> list[PickRow]:
         """What a round chose, in the order annotators see it."""
+        # a database that only commands which write bring up to date knows no purpose
+        purpose = "purpose" if "m005_purpose" in self._applied() else "iif(probability IS NULL, 'pick', 'random')"
         rows = self._sql(
-            "SELECT text_id, rank, score, strategy, probability, predicted FROM picks WHERE round = ? ORDER BY rank",
+            f"SELECT text_id, rank, score, strategy, probability, predicted, {purpose} FROM picks WHERE round = ?"
+            " ORDER BY rank",
             (number,),
         )
         return [
-            PickRow(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5]))
+            PickRow(row[0], row[1], row[2], row[3], row[4], None if row[5] is None else json.loads(row[5]), row[6])
             for row in rows
         ]
 
-    def asked_how(self, before_round: int) -> dict[str, tuple[int, bool]]:
-        """text id -> the last round before this one that picked it, and whether it was drawn uniformly."""
+    def first_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
+        """text id -> what the model said of it when a round first picked it: it had not learnt from its label."""
         rows = self._sql(
-            "SELECT text_id, round, probability IS NOT NULL FROM picks WHERE round < ? ORDER BY round", (before_round,)
+            "SELECT text_id, predicted FROM picks WHERE round < ? AND predicted IS NOT NULL"
+            " AND purpose IN ('pick', 'random') ORDER BY round DESC",
+            (before_round,),
+        )
+        return {text_id: json.loads(predicted) for text_id, predicted in rows}
+
+    def asked_how(self, before_round: int) -> dict[str, tuple[int, bool]]:
+        """text id -> the last round before this one that picked it as a new one, and whether it was drawn uniformly."""
+        rows = self._sql(
+            "SELECT text_id, round, purpose = 'random' FROM picks WHERE round < ? AND purpose IN ('pick', 'random')"
+            " ORDER BY round",
+            (before_round,),
         )
         return {text_id: (number, bool(is_random)) for text_id, number, is_random in rows}
 
@@ -905,16 +1052,16 @@ class Store:
 
     # long work outside rounds
 
-    def add_job(self, kind: str, config: Mapping[str, Any]) -> int:
-        """Record that a job starts now; returns its id. One that was killed stays without a result."""
+    def add_job(self, kind: str, config: Mapping[str, Any], started_at: str | None = None) -> int:
+        """Record that a job starts, now or then; returns its id. One that was killed stays without a result."""
         config_json = json.dumps(config, ensure_ascii=False)
-        row = self._sql("INSERT INTO jobs VALUES (NULL, ?, ?, ?, NULL, NULL)", (kind, config_json, now()))
+        row = self._sql("INSERT INTO jobs VALUES (NULL, ?, ?, ?, NULL, NULL)", (kind, config_json, started_at or now()))
         return cast(int, row.lastrowid)
 
-    def finish_job(self, job: int, result: Mapping[str, Any]) -> None:
-        """Record that a job is finished, and what came of it."""
+    def finish_job(self, job: int, result: Mapping[str, Any], finished_at: str | None = None) -> None:
+        """Record that a job is finished, now or then, and what came of it."""
         result_json = json.dumps(result, ensure_ascii=False)
-        self._sql("UPDATE jobs SET finished_at = ?, result = ? WHERE id = ?", (now(), result_json, job))
+        self._sql("UPDATE jobs SET finished_at = ?, result = ? WHERE id = ?", (finished_at or now(), result_json, job))
 
     def jobs(self, kind: str) -> list[JobRow]:
         """All jobs of a kind in the order they started, unfinished ones included."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from alloop.errors import AlloopError
 from alloop.records import Example
-from alloop.tuning import FitJob, OtherTask, Predictions, Tuner, tuners
+from alloop.tuning import FitJob, Mixup, OtherTask, Predictions, Tuner, tuners
 from alloop.tuning._adapting import AdaptJob, adapt
 from alloop.tuning._together import is_main, join, leave
 
@@ -47,6 +47,7 @@ def write_fit(job: Path, tuner: TunerSpec, fit: FitJob) -> None:
         "descriptions": fit.descriptions,
         "init": None if fit.init is None else str(fit.init),
         "members": fit.members,
+        "mixup": None if fit.mixup is None else dataclasses.asdict(fit.mixup),
         "others": [{"name": one.name, "kind": one.kind, "labels": one.labels} for one in fit.others],
     }
     for number, other in enumerate(fit.others):
@@ -97,13 +98,14 @@ def _do(job: Path, description: Mapping[str, Any], out: Path) -> dict[str, Any] 
         return adapt(AdaptJob(train=train, held_back=held_back, **settings), out)
     tuner = TunerSpec(description["tuner"], description["options"]).build()
     if description["job"] == "fit":
-        init, others = settings.pop("init"), settings.pop("others")
+        init, others, mixup = settings.pop("init"), settings.pop("others"), settings.pop("mixup")
         settings["labels"] = tuple(settings["labels"])
         fit = FitJob(
             train=_read_examples(job / "train.jsonl"),
             dev=_read_examples(job / "dev.jsonl") if (job / "dev.jsonl").exists() else None,
             unlabelled=list(_read_lines(job / "unlabelled.jsonl")) if (job / "unlabelled.jsonl").exists() else None,
             init=None if init is None else Path(init),
+            mixup=None if mixup is None else Mixup(**mixup),
             others=[
                 OtherTask(one["name"], one["kind"], tuple(one["labels"]), _read_examples(job / f"other-{number}.jsonl"))
                 for number, one in enumerate(others)

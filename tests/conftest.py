@@ -2,13 +2,14 @@
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from alloop.intake import create
 from alloop.project import Project
+from tests.nltk_data import WORDNET, make_nltk_data
 
 ANIMALS = ["cat", "dog", "horse", "cow", "sheep", "goat", "hen", "duck"]
 VEHICLES = ["car", "bus", "train", "tram", "lorry", "plane", "ship", "bike"]
@@ -68,6 +69,18 @@ def make_project(tmp_path: Path, write_csv: Callable[..., str]) -> Callable[...,
         return project
 
     return make
+
+
+@pytest.fixture(scope="session")
+def nltk_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What `synonyms` and `antonyms` need of nltk's data: the real WordNet, and a tagger of a dozen sentences."""
+    if not WORDNET.joinpath("data.noun").exists():
+        pytest.skip("no WordNet: .ci/run installs it, or apt install wordnet-base")
+    directory = tmp_path_factory.mktemp("nltk_data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NLTK_DATA", str(directory))
+        make_nltk_data(directory)
+        yield directory
 
 
 def project_toml(

@@ -53,7 +53,7 @@ def ask(
         for i, one in enumerate(answers)
     ]
     with store.transaction():
-        store.add_picks(number, [PickRow(task.text_id, n, None, "margin", None, predicted)])
+        store.add_picks(number, [PickRow(task.text_id, n, None, "margin", None, predicted, "pick")])
         store.add_tasks([task], {task.key: "r"})
         store.add_annotations("studio", given)
 

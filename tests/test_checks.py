@@ -2,8 +2,10 @@
 
 import csv
 import random
+import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,12 +19,15 @@ from alloop.checks import (
     _fit_job,
     check_annotator,
     check_augmenter,
+    check_consensus,
     check_executor,
     check_plugin,
     check_stopping,
     check_strategy,
     check_tuner,
 )
+from alloop.consensus import consensus_rules
+from alloop.consensus.majority import Majority
 from alloop.errors import ConfigError
 from alloop.executors import executors
 from alloop.executors.inline import Inline
@@ -33,6 +38,8 @@ from alloop.tuning import tuners
 from alloop.tuning.tfidf import TfIdf
 
 NEEDS_A_SERVER = {"label-studio"}  # its own tests run check_annotator against a stand-in of the server
+NEED_WORDNET = {"synonyms", "antonyms"}
+NEED_A_MODEL = {"contextual", "back-translation", "llm"}  # as do theirs, against check_augmenter
 SLOW_TUNERS = set(tuners.names()) - {"tfidf", "features"}
 
 
@@ -41,14 +48,22 @@ def test_every_strategy_keeps_the_contract(name):
     check_strategy(strategies.build(name))
 
 
-@pytest.mark.parametrize("name", augmenters.names())
-def test_every_augmenter_keeps_the_contract(name):
+@pytest.mark.parametrize("name", [name for name in augmenters.names() if name not in NEED_A_MODEL])
+def test_every_augmenter_keeps_the_contract(name, request):
+    if name in NEED_WORDNET:
+        request.getfixturevalue("nltk_data")
     check_augmenter(augmenters.build(name))
 
 
 @pytest.mark.parametrize("name", stopping.names())
 def test_every_stopping_rule_keeps_the_contract(name):
     check_stopping(stopping.build(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", consensus_rules.names())
+def test_every_consensus_rule_keeps_the_contract(name):
+    check_consensus(consensus_rules.build(name))
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
@@ -372,6 +387,50 @@ class Seeder(Shout):
         return super().__call__(texts, n, rng)
 
 
+class Silent(Shout):
+    """Gives nothing but white space."""
+
+    def __call__(self, texts, n, rng):
+        return [[" "] for _ in texts]
+
+
+class Learner(Shout):
+    """Shouts louder at a text it has met."""
+
+    met: ClassVar[Counter] = Counter()
+
+    def __call__(self, texts, n, rng):
+        self.met.update(texts if len(texts) == 1 else [])
+        return [[text + "!" * (1 + self.met[text])] for text in texts]
+
+
+@dataclass(frozen=True)
+class Locked(Shout):
+    """Keeps what cannot be copied."""
+
+    lock: object = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
+class Single(Locked):
+    """Keeps it, and says so."""
+
+    one_process: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Newest(Shout):
+    """Appends the text of the pool that it read last."""
+
+    last: str = ""
+
+    def prepared(self, around):
+        return Newest(last=around.pool()[-1])
+
+    def __call__(self, texts, n, rng):
+        return [[text + self.last + "!"] for text in texts]
+
+
 @pytest.mark.parametrize(
     ("toy", "complaint"),
     [
@@ -381,10 +440,15 @@ class Seeder(Shout):
         (Forgetful, "lists of variants"),
         (Gambler, "other variants"),
         (Seeder, "global"),
+        (Silent, "says nothing"),
+        (Learner, "what it was asked before"),
+        (Locked, "one_process is not True"),
+        (Newest, "the order in which it is told"),
     ],
 )
 def test_a_broken_augmenter_is_noticed(toy, complaint):
     check_augmenter(Shout())
+    check_augmenter(Single())
     with pytest.raises(ContractError, match=complaint):
         check_augmenter(toy())
 
@@ -671,3 +735,39 @@ def test_a_broken_stopping_rule_is_noticed(toy, complaint):
     check_stopping(Patience())
     with pytest.raises(ContractError, match=complaint):
         check_stopping(toy())
+
+
+@dataclass(frozen=True)
+class Careless(Majority):
+    """Forgets texts that one annotator saw alone."""
+
+    def __call__(self, votes, kind, labels, probs=None):
+        return super().__call__({one: said for one, said in votes.items() if len(said) > 1}, kind, labels)
+
+
+@dataclass(frozen=True)
+class SureOfItself(Majority):
+    """Counts votes and calls it confidence."""
+
+    def __call__(self, votes, kind, labels, probs=None):
+        decided = super().__call__(votes, kind, labels)
+        return {one: (said, sure * len(votes[one])) for one, (said, sure) in decided.items()}
+
+
+@dataclass(frozen=True)
+class FirstComer(Majority):
+    """Gives every text the label of the first text."""
+
+    def __call__(self, votes, kind, labels, probs=None):
+        decided = super().__call__(votes, kind, labels)
+        return {one: next(iter(decided.values())) for one in decided} if len(votes) > 20 else decided
+
+
+@pytest.mark.parametrize(
+    ("toy", "complaint"),
+    [(Careless, "were decided"), (SureOfItself, "confidence"), (FirstComer, "order|single votes")],
+)
+def test_a_broken_consensus_rule_is_noticed(toy, complaint):
+    check_consensus(Majority())
+    with pytest.raises(ContractError, match=complaint):
+        check_consensus(toy())

@@ -1,4 +1,4 @@
-"""The pages about tuners say what the program has: a page for each, and a word on each of its options."""
+"""The pages about plug-ins and augmentation say what the program has: each tuner, each augmenter, each key."""
 
 import re
 from dataclasses import fields
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from alloop.augmenters import augmenters
+from alloop.config import Augment
+from alloop.steps.filters import REASONS
 from alloop.tuning import tuners
 from alloop.tuning._finetuning import FineTuner
 
@@ -45,3 +48,15 @@ def test_the_page_of_all_tuners_names_the_options_they_share_and_every_tuner() -
     page = (DOCS / "tuners.md").read_text(encoding="utf-8")
     assert not {option for option in SHARED - {"base", "max_tokens"} if f"`{option}`" not in page}
     assert not {name for name in tuners.names() if f"tuners/{name}.md" not in page}
+
+
+def test_the_page_about_augmentation_names_every_key_and_every_reason() -> None:
+    page = (DOCS / "augmentation.md").read_text(encoding="utf-8")
+    assert not {key for key in Augment.model_fields if f"| `{key}` |" not in page}
+    assert not {reason for reason, why in REASONS.items() if f"| {reason} | {why} |" not in page}
+
+
+def test_every_augmenter_has_a_row_that_says_when_it_hurts() -> None:
+    page = (DOCS / "augmenters.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| .+ \| .+ \| .+ \|$", page.split("## How fast")[0], re.MULTILINE)
+    assert sorted(rows) == augmenters.names()

@@ -13,13 +13,15 @@ import alloop
 PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
-    {"errors", "records", "seeds", "files", "hints", "progress", "modeling_alloop"},
-    {"registry", "config", "metrics", "efficiency", "ingest", "exporting", "languages", "similar", "studio"},
+    {"errors", "records", "seeds", "files", "hints", "progress", "sharing", "modeling_alloop"},
+    {"registry", "config", "metrics", "efficiency", "ingest", "exporting"}
+    | {"languages", "pretrained", "similar", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},
     {"work"},
     {"executors"},
-    {"advice", "anchoring", "checks", "pace", "project", "shelf"},
-    {"steps"},
+    {"advice", "anchoring", "augmentation", "checks", "pace", "project", "shelf"},
+    {"repeats", "steps"},
+    {"agreement"},
     {"reports"},
     {"rounds", "intake", "predicting", "figures", "adapting", "crossvalidation", "livecurves", "modelcard"},
     {"leaving", "outgoing", "doctor", "suggesting", "watching", "comparing", "simulating", "plots"},

@@ -54,6 +54,7 @@ def a_simulation(strategies: int, seeds: int = 3, **more: Any) -> Any:
             points = [
                 {
                     "labels": 10 * turn,
+                    "labels_paid": 10 * turn,
                     "metrics": {"accuracy": {"value": value}},
                     "seconds": {"train": 2.0, "score": 1.0, "select": 0.5},
                 }

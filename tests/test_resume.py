@@ -21,6 +21,7 @@ from tests.resume_driver import in_child, run_rounds
 ROUNDS = 3
 SAMPLE = 15
 AUGMENT = '[augment]\nuse = ["swap-words"]\n'
+ALWAYS = f'{AUGMENT}gate = "off"\n'
 Snapshot = dict[str, Any]
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def start(make_project: Callable[..., Project]) -> Path:
     """A project before its first round."""
-    project = make_project("start", more=AUGMENT)
+    project = make_project("start", more=ALWAYS)
     project.store.close()
     return project.root
 
@@ -102,6 +103,32 @@ def test_a_kill_at_a_sample_of_lines_changes_nothing(start: Path, undisturbed: t
     expected, points = undisturbed
     for kill_at in sampled(points):
         assert differences(killed_and_resumed(start, kill_at), expected) == [], f"killed at point {kill_at} of {points}"
+
+
+AGAIN = """annotators_per_text = 2
+[options.simulated]
+annotators = 4
+error_rate = 0.4
+"""
+
+
+def test_a_kill_changes_nothing_where_ties_go_back_and_answers_are_asked_for_again(
+    make_project: Callable[..., Project],
+) -> None:
+    rules = "relabel_share = 0.25\nrepeat_share = 0.25"
+    start = make_project("start", rules=rules, more=AGAIN).root
+    expected = copy_of(start, "expected")
+    rounds = 5
+    points = in_child(lambda: run_rounds(expected, rounds, kill_at=0)) or []
+    there = [n for n, one in enumerate(points, 1) if one.startswith(f"{rounds} ") and "steps/" in one]
+    again = [one for one in snapshot(expected)["tasks"] if one["purpose"] in ("relabel", "repeat")]
+    assert {one["purpose"] for one in again} == {"relabel", "repeat"}
+    relabelling = [n for n in there if "steps/relabel.py" in points[n - 1] or "steps/push.py" in points[n - 1]]
+    for kill_at in random.Random(1).sample(relabelling, 4):
+        root = copy_of(start, "killed")
+        assert in_child(lambda root=root, kill_at=kill_at: run_rounds(root, rounds, kill_at)) is None  # type: ignore[misc]
+        in_child(lambda root=root: run_rounds(root, rounds))  # type: ignore[misc]
+        assert differences(snapshot(root), snapshot(expected)) == [], points[kill_at - 1]
 
 
 @pytest.mark.every_line
@@ -207,3 +234,25 @@ def breaks(start: Path, kill_at: int, expected: Snapshot) -> bool:
         return bool(differences(killed_and_resumed(start, kill_at), expected))
     except AssertionError:
         return True
+
+
+@pytest.fixture
+def gated(make_project: Callable[..., Project]) -> Path:
+    """A project whose second round has labels enough for the gate and for every filter."""
+    project = make_project("gated", batch=24, more=AUGMENT)
+    project.store.close()
+    return project.root
+
+
+def test_a_kill_while_variants_are_judged_changes_nothing(gated: Path) -> None:
+    root = copy_of(gated, "gated-undisturbed")
+    points = in_child(lambda: run_rounds(root, 2, kill_at=0)) or []
+    expected = snapshot(root)
+    judging = ("2 steps/augment.py", "2 steps/filters.py", "2 steps/gate.py", "2 steps/stand_in.py")
+    places = [n for n, point in enumerate(points, 1) if point.startswith(judging)]
+    assert {points[n - 1].split(":")[0] for n in places} == set(judging)
+    for at in sampled(len(places), 4):
+        copy = copy_of(gated, "gated-killed")
+        assert in_child(lambda copy=copy, at=at: run_rounds(copy, 2, places[at - 1])) is None
+        in_child(lambda copy=copy: run_rounds(copy, 2))
+        assert differences(snapshot(copy), expected) == [], points[places[at - 1] - 1]

@@ -235,7 +235,7 @@ def test_more_texts_join_the_pool_and_leave_the_test_alone(make_project: MakePro
 
 
 def test_variants_are_trained_on_and_never_asked_about(make_project: MakeProject) -> None:
-    project = make_project(more='[augment]\nuse = ["swap-words"]\nper_text = 2\n')
+    project = make_project(more='[augment]\nuse = ["swap-words"]\nper_text = 2\ngate = "off"\n')
     rounds(project, 3)
     results = project.store.step_results(3)
     assert results["augment"]["variants"] > 0
@@ -247,24 +247,13 @@ def test_variants_are_trained_on_and_never_asked_about(make_project: MakeProject
 def test_variants_do_not_depend_on_the_order_of_the_texts(make_project: MakeProject) -> None:
     found = []
     for name, batch in (("one", 8), ("two", 24)):
-        project = make_project(name, batch=batch, strategy="random", more='[augment]\nuse = ["swap-words"]\n')
+        more = '[augment]\nuse = ["swap-words"]\ngate = "off"\n'
+        project = make_project(name, batch=batch, strategy="random", more=more)
         rounds(project, 2)
         found.append({r["parent_id"]: r["text"] for r in query(project, "SELECT parent_id, text FROM variants")})
     shared = found[0].keys() & found[1].keys()
     assert shared
     assert all(found[0][one] == found[1][one] for one in shared)
-
-
-def test_rare_labels_get_more_variants_when_balanced(make_project: MakeProject) -> None:
-    from alloop.config import restore
-    from alloop.steps.augment import variants_wanted
-    from alloop.store import Resolved
-
-    project = make_project(more="[augment]\nper_text = 2\nbalance = true\n")
-    run_round(project)
-    resolved = [Resolved(str(i), ("animal",), 1, 1) for i in range(6)] + [Resolved("x", ("vehicle",), 1, 1)]
-    wanted = variants_wanted(restore(project.store.round(1).config), resolved)
-    assert (wanted["0"], wanted["x"]) == (2, 10)  # 2 × 6 / 1, of which 10 at most
 
 
 @pytest.mark.parametrize("executor", ["inline", "subprocess"])
@@ -499,7 +488,7 @@ def test_the_kind_of_task_cannot_change_under_the_labels(make_project: MakeProje
 
 
 def test_lowering_the_number_of_variants_takes_effect(make_project: MakeProject) -> None:
-    project = make_project(more='[augment]\nuse = ["swap-words"]\nper_text = 3\n')
+    project = make_project(more='[augment]\nuse = ["swap-words"]\nper_text = 3\ngate = "off"\n')
     rounds(project, 2)
     edit(project, "per_text = 3", "per_text = 1")
     run_round(project)

@@ -19,6 +19,17 @@ def test_nothing_is_near_without_others():
     assert (most.tolist(), row.tolist()) == ([0.0, 0.0], [-1, -1])
 
 
+def test_a_text_is_not_compared_with_the_one_it_came_of(monkeypatch):
+    some, others = shingled(["my parcel is late", "it rains"]), shingled(["My parcel is late", "my parcels are late"])
+    but = np.array([0, -1])
+    for cells in (10_000, 2):  # all at once, and one by one
+        monkeypatch.setattr("alloop.similar.CELLS", cells)
+        most, row = nearest(some, others, but)
+        assert row[0] == 1
+        assert 0 < most[0] < 0.8
+        assert most[1] == 0
+
+
 def test_many_texts_are_compared_part_by_part_with_the_same_result(monkeypatch):
     texts = [f"text number {n} of some" for n in range(20)]
     whole = nearest(shingled(texts[:10]), shingled(texts[5:]))

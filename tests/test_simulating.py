@@ -209,6 +209,19 @@ def test_noisy_annotators_err_and_the_majority_of_three_errs_less(files, tmp_pat
 
 
 @pytest.mark.slow
+def test_second_opinions_are_paid_for_and_the_random_runs_ask_each_text_once(files, tmp_path):
+    config = tmp_path / "again.toml"
+    rules = "relabel_share = 0.5\nrepeat_share = 0.2"
+    config.write_text(project_toml(annotate="terminal", rules=rules, more="[options.simulated]\nannotators = 4\n"))
+    words = [*files, "--from", config, "--noise", 0.4, "--strategy", "margin", "--strategy", "random", "--budget", 32]
+    found = json.loads(done("simulate", *words, "--seeds", 1, "--out", tmp_path / "out", "--json").out)
+    last = {one["strategy"]: one["points"][-1] for one in found["runs"]}
+    assert (last["random"]["labels"], last["random"]["labels_paid"]) == (32, 32)
+    assert last["margin"]["labels"] == 32 < last["margin"]["labels_paid"]
+    assert found["summary"][0]["labels"][1] == 32  # both are compared at the cost that both have reached
+
+
+@pytest.mark.slow
 def test_without_plotly_it_says_what_the_page_needs_and_writes_the_rest(files, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly", None)
     words = [*files, *SMALL[:2], "--strategy", "random", "--budget", 8, "--batch", 8, "--seeds", 1]
@@ -232,7 +245,7 @@ def test_a_lower_calibration_error_wins():
 
 
 def point(labels: int, error: float) -> Any:
-    return {"labels": labels, "metrics": {"ece": {"value": error}}, "seconds": {"score": 1.0}}
+    return {"labels": labels, "labels_paid": labels, "metrics": {"ece": {"value": error}}, "seconds": {"score": 1.0}}
 
 
 @pytest.mark.parametrize("tuners", [("tfidf",), ("features", "tfidf")])
@@ -245,6 +258,7 @@ def test_the_table_of_twenty_strategies_fits_and_begins_with_the_best(tuners):
             "points": [
                 {
                     "labels": labels,
+                    "labels_paid": labels,
                     "metrics": {"balanced_accuracy": {"value": n / 30 + seed / 100}},
                     "seconds": {"score": 100.0},
                 }

@@ -83,6 +83,50 @@ def test_a_deleted_answer_no_longer_stands(store: Store) -> None:
     assert store.answers() == {}
 
 
+def ask(store: Store, text: str, ask: int, purpose: str, **said: str) -> None:
+    """A question of this purpose, answered by each annotator with one label."""
+    task = Task(f"uid:{text_id(text)}:{ask}", text_id(text), text, purpose, ask, 1, True)  # type: ignore[arg-type]
+    given = [
+        Annotation(f"{task.key}#{who}", "1", task.key, task.text_id, who, "labelled", (label,), 2.0, "2026-01-01")
+        for who, label in said.items()
+    ]
+    with store.transaction():
+        store.add_tasks([task], {task.key: task.key})
+        store.add_annotations("file", given)
+
+
+def test_a_second_opinion_is_added_and_each_annotator_counts_once(store: Store) -> None:
+    add(store, row("hello"))
+    ask(store, "hello", 1, "pick", ann="a", bob="b")
+    ask(store, "hello", 2, "relabel", cy="b")
+    ask(store, "hello", 3, "relabel", ann="b")
+    assert store.answers() == {text_id("hello"): [("bob", ("b",)), ("cy", ("b",)), ("ann", ("b",))]}
+
+
+def test_a_second_opinion_is_added_to_labels_that_came_with_a_file(store: Store) -> None:
+    add(store, row("hello", 1, labels=("a",)))
+    ask(store, "hello", 1, "relabel", ann="b")
+    assert store.answers() == {text_id("hello"): [("a.csv", ("a",)), ("ann", ("b",))]}
+
+
+@pytest.mark.parametrize("purpose", ["review", "test"])
+def test_a_question_asked_anew_replaces_every_answer_before_it(store: Store, purpose: str) -> None:
+    add(store, row("hello"))
+    ask(store, "hello", 1, "pick", ann="a")
+    ask(store, "hello", 2, "relabel", bob="a")
+    ask(store, "hello", 3, purpose, cy="b")
+    assert store.answers() == {text_id("hello"): [("cy", ("b",))]}
+    ask(store, "hello", 4, "relabel", ann="a")
+    assert store.answers() == {text_id("hello"): [("cy", ("b",)), ("ann", ("a",))]}
+
+
+def test_a_repeat_is_no_vote(store: Store) -> None:
+    add(store, row("hello"))
+    ask(store, "hello", 1, "pick", ann="a")
+    ask(store, "hello", 2, "repeat", ann="b")
+    assert store.answers() == {text_id("hello"): [("ann", ("a",))]}
+
+
 def test_a_task_is_answered_by_people_not_by_answers(store: Store) -> None:
     add(store, row("hello"))
     task = Task("uid:t:1", text_id("hello"), "hello", "pick", 1, 1, True)
@@ -134,7 +178,7 @@ def test_an_older_database_is_backed_up_before_it_is_migrated(store: Store, monk
     assert store.needs_migration
     store.migrate()
     assert not store.needs_migration
-    assert (store.path.parent / "alloop.db.before-004").exists()
+    assert (store.path.parent / f"alloop.db.before-{len(MIGRATIONS):03}").exists()
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

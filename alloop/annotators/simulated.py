@@ -19,24 +19,30 @@ ANSWERS = "simulated.jsonl"
 @dataclass(frozen=True)
 class Simulated:
     """Answers at once with the true labels, or wrongly as often as you say. What it answers to a text depends on
-    the project's seed, the text and the annotator, and on nothing else.
+    the project's seed, the text and the annotator, and on nothing else. A second opinion and a review come from the
+    annotators who have not answered the text, while there are some; a hidden repeat from those who have, with new
+    errors.
 
-    error_rate: share of wrong answers: another label; with several labels, one label too many or too few.
-    skip_rate: share of texts an annotator skips. annotators: how many there are; each text is answered by as many
-    of them as `annotators_per_text` asks for. seconds_per_text: what an answer is said to have taken.
+    error_rate: share of wrong answers, of all annotators or a list with that of each: another label; with several
+    labels, one label too many or too few. skip_rate: share of texts an annotator skips. annotators: how many there are;
+    each text is answered by as many of them as `annotators_per_text` asks for. seconds_per_text: what an answer is said
+    to have taken.
     """
 
-    error_rate: float = 0.0
+    error_rate: float | tuple[float, ...] = 0.0
     skip_rate: float = 0.0
     annotators: int = 1
     seconds_per_text: float = 10.0
 
     def __post_init__(self) -> None:
-        for name, value in (("error_rate", self.error_rate), ("skip_rate", self.skip_rate)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} = {value} must be between 0 and 1")
         if self.annotators < 1 or self.seconds_per_text < 0:
             raise ValueError("annotators must be 1 or more, seconds_per_text 0 or more")
+        rates = [self.error_rate] if isinstance(self.error_rate, int | float) else self.error_rate
+        for name, value in [*(("error_rate", rate) for rate in rates), ("skip_rate", self.skip_rate)]:
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} = {value} must be between 0 and 1")
+        if rates is self.error_rate and len(rates) != self.annotators:
+            raise ValueError(f"error_rate has {len(rates)} rates, there are {self.annotators} annotators")
 
     def push(self, tasks: Sequence[Task], desk: Desk) -> dict[str, str]:
         """Answers each task that has no answer yet. Raises DataError where a true label is missing, answering none."""
@@ -59,11 +65,14 @@ class Simulated:
         return Pulled([_annotation(record) for record in read_lines(desk.inbox / ANSWERS)])
 
     def _answers(self, task: Task, gold: tuple[str, ...], desk: Desk) -> Iterator[Annotation]:
-        asked = desk.annotators_per_text
-        turns = rng_for(desk.seed, 0, f"simulated:{task.text_id}").permutation(self.annotators)[:asked]
+        asked, ask = desk.annotators_per_text, int(task.key.rpartition(":")[2])
+        order = rng_for(desk.seed, 0, f"simulated:{task.text_id}").permutation(self.annotators)
+        first = (ask - 1) * asked if task.purpose in ("relabel", "review") else 0
+        turns = [order[place % self.annotators] for place in range(first, first + asked)]
+        afresh = f":{ask}" if task.purpose == "repeat" else ""
         for number in sorted(int(turn) + 1 for turn in turns):
-            rng = rng_for(desk.seed, 0, f"simulated:{task.text_id}:a{number}")
-            is_skipped, is_wrong = rng.random() < self.skip_rate, rng.random() < self.error_rate
+            rng = rng_for(desk.seed, 0, f"simulated:{task.text_id}:a{number}{afresh}")
+            is_skipped, is_wrong = rng.random() < self.skip_rate, rng.random() < self._error_rate_of(number)
             labels = _wrong(gold, desk, rng) if is_wrong else gold
             yield Annotation(
                 remote_id=f"{task.key}#a{number}",
@@ -76,6 +85,9 @@ class Simulated:
                 seconds=self.seconds_per_text,
                 made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             )
+
+    def _error_rate_of(self, number: int) -> float:
+        return self.error_rate if isinstance(self.error_rate, int | float) else self.error_rate[number - 1]
 
 
 plugin = Simulated

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from alloop.registry import Registry
 
 
 class Augmenter(Protocol):
-    """Makes variants. All its randomness comes from `rng`, whatever the library underneath uses."""
+    """Makes variants. All its randomness comes from `rng`, whatever the library underneath uses.
+
+    Many texts are shared out among processes, each with a copy (by pickle). An augmenter of which there must be only
+    one, since it keeps a model in memory or talks to a server, says so in a class variable: `one_process = True`.
+    """
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
         """At most n different variants of each text, never the text itself; fewer where none can be found."""
@@ -41,6 +45,19 @@ class Prepares(Protocol):
 
     def prepared(self, around: Surroundings) -> Augmenter:
         """The same, knowing that."""
+        ...
+
+
+@runtime_checkable
+class Spends(Protocol):
+    """An augmenter that costs money, or whatever else is counted: its sums reach the round's result and the report."""
+
+    def spent(self, directory: Path) -> dict[str, Any]:
+        """What it has cost in the project's life, from what it kept in `Surroundings.directory`; JSON has to hold it.
+
+        Sums: requests, tokens_in, tokens_out, cost. stopped: why it asks for no more, None where nothing stops it. The
+        same after a kill as without one: a round that was resumed says what an undisturbed one says.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,8 +25,12 @@ class DeleteWords:
             raise ValueError(f"share = {self.share} must be between 0 and 1")
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
-        deleter = _nlpaug.build("word", "RandomWordAug", action="delete", aug_p=self.share, aug_max=None)
-        return _nlpaug.variants(texts, n, rng, _nlpaug.through(deleter))
+        return _nlpaug.variants(texts, n, rng, _deleter(self.share))
 
 
 plugin = DeleteWords
+
+
+@lru_cache
+def _deleter(share: float) -> _nlpaug.Change:
+    return _nlpaug.through(_nlpaug.build("word", "RandomWordAug", action="delete", aug_p=share, aug_max=None))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -25,28 +26,31 @@ class Keyboard:
     layout: Layout = "en"
 
     def __post_init__(self) -> None:
-        for name, value in (("share", self.share), ("letters", self.letters)):
-            if not 0 < value <= 1:
-                raise ValueError(f"{name} = {value} must be above 0 and at most 1")
+        _nlpaug.refuse_shares(self, "share", "letters")
         if self.layout not in get_args(Layout):
             raise ValueError(f"layout = {self.layout!r} is none of {', '.join(get_args(Layout))}")
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
-        typist = _nlpaug.build(
-            "char",
-            "KeyboardAug",
-            aug_word_p=self.share,
-            aug_word_max=None,
-            aug_char_p=self.letters,
-            aug_char_max=None,
-            include_upper_case=False,
-            lang=self.layout,
-        )
-        typist.model.model = _letters_only(typist.model.model)
-        return _nlpaug.variants(texts, n, rng, _nlpaug.through(typist))
+        return _nlpaug.variants(texts, n, rng, _typist(self))
 
 
 plugin = Keyboard
+
+
+@lru_cache
+def _typist(options: Keyboard) -> _nlpaug.Change:
+    typist = _nlpaug.build(
+        "char",
+        "KeyboardAug",
+        aug_word_p=options.share,
+        aug_word_max=None,
+        aug_char_p=options.letters,
+        aug_char_max=None,
+        include_upper_case=False,
+        lang=options.layout,
+    )
+    typist.model.model = _letters_only(typist.model.model)
+    return _nlpaug.through(typist)
 
 
 def _letters_only(neighbours: dict[str, list[str]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,27 +21,25 @@ class Spelling:
     share: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share = {self.share} must be above 0 and at most 1")
+        _nlpaug.refuse_shares(self, "share")
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
-        speller = _nlpaug.build("word", "SpellingAug", aug_p=self.share, aug_max=None, include_reverse=False)
-        speller.model = _nlpaug.misspellings()
-        misspell = _nlpaug.through(speller)
-
-        def change(words: list[str]) -> list[str]:
-            # The list has few capitals: a word is looked up as it stands, else in small letters.
-            asked = [word if speller.model.dict.get(word) else word.lower() for word in words]
-            answers = zip(words, asked, misspell(asked), strict=True)
-            return [word if new == old else _in_the_case_of(word, new) for word, old, new in answers]
-
-        return _nlpaug.variants(texts, n, rng, change)
+        return _nlpaug.variants(texts, n, rng, _speller(self.share))
 
 
 plugin = Spelling
 
 
-def _in_the_case_of(word: str, new: str) -> str:
-    if word.isupper() and len(word) > 1:
-        return new.upper()
-    return new[:1].upper() + new[1:] if word[:1].isupper() else new
+@lru_cache
+def _speller(share: float) -> _nlpaug.Change:
+    speller = _nlpaug.build("word", "SpellingAug", aug_p=share, aug_max=None, include_reverse=False)
+    speller.model = _nlpaug.misspellings()
+    misspell = _nlpaug.through(speller)
+
+    def change(words: list[str]) -> list[str]:
+        # The list has few capitals: a word is looked up as it stands, else in small letters.
+        asked = [word if speller.model.dict.get(word) else word.lower() for word in words]
+        answers = zip(words, asked, misspell(asked), strict=True)
+        return [word if new == old else _nlpaug.in_the_case_of(word, new) for word, old, new in answers]
+
+    return change

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,12 +19,15 @@ class SwapWords:
     share: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share = {self.share} must be above 0 and at most 1")
+        _nlpaug.refuse_shares(self, "share")
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:
-        swapper = _nlpaug.build("word", "RandomWordAug", action="swap", aug_p=self.share, aug_max=None)
-        return _nlpaug.variants(texts, n, rng, _nlpaug.through(swapper))
+        return _nlpaug.variants(texts, n, rng, _swapper(self.share))
 
 
 plugin = SwapWords
+
+
+@lru_cache
+def _swapper(share: float) -> _nlpaug.Change:
+    return _nlpaug.through(_nlpaug.build("word", "RandomWordAug", action="swap", aug_p=share, aug_max=None))

@@ -41,7 +41,7 @@ def simulate(
         float | None, typer.Option(min=0, max=1, help="Share of wrong answers.", show_default="the config's, 0")
     ] = None,
     annotators: Annotated[
-        int | None, typer.Option(min=1, help="How many answer each text; the majority decides.", show_default="1")
+        int | None, typer.Option(min=1, help="How many answer each text; annotate.consensus decides.", show_default="1")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; they share the cores.", show_default="a core each, 8 at most")

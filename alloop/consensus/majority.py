@@ -1,10 +1,13 @@
 """The label that most annotators gave."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from alloop.consensus import Votes
+import numpy as np
+
+from alloop.consensus import Decided, Votes
 from alloop.records import Kind
 
 
@@ -13,10 +16,15 @@ class Majority:
     """The label most annotators gave; confidence is their share. A tie goes to the label that was given first.
 
     For several labels per text, each label counts by itself: it stands when more than half gave it, and the
-    confidence is the smallest share of agreement over the labels.
+    confidence is the smallest share of agreement over the labels. Take it where a text has one answer or two, or
+    where nobody is known to be better than others.
     """
 
-    def __call__(self, votes: Votes, kind: Kind, labels: Sequence[str]) -> dict[str, tuple[tuple[str, ...], float]]:
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(
+        self, votes: Votes, kind: Kind, labels: Sequence[str], probs: Mapping[str, np.ndarray] | None = None
+    ) -> Decided:
         decide = _most_given if kind == "single" else _each_by_itself
         return {text_id: decide([labels for _, labels in said], labels) for text_id, said in votes.items()}
 

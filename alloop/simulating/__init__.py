@@ -119,10 +119,11 @@ def simulate(
 
 
 def annotators(config: Config) -> dict[str, Any]:
-    """Who labels in the runs: {"annotators_per_text", "annotators", "error_rate", "skip_rate"}."""
+    """Who labels in the runs: {"annotators_per_text", "annotators", "error_rate", "skip_rate", "consensus"}."""
     one = Simulated(**config.options_of("simulated"))
     rates = {"error_rate": one.error_rate, "skip_rate": one.skip_rate}
-    return {"annotators_per_text": config.annotate.annotators_per_text, "annotators": one.annotators, **rates}
+    asked = {"annotators_per_text": config.annotate.annotators_per_text, "annotators": one.annotators}
+    return {**asked, **rates, "consensus": config.annotate.consensus}
 
 
 def _checked(source: Source, study: Study) -> Study:
@@ -151,7 +152,8 @@ def _check_options(source: Source, compared: set[str]) -> None:
         return
     config = configs.load(source.template)
     used = {*compared, config.round.cold_start, *config.augment.use, "simulated"}
-    used |= {config.round.strategy, config.model.tuner, config.annotate.backend, config.run.executor}
+    used |= {config.round.strategy, config.model.tuner, config.run.executor}
+    used |= {config.annotate.backend, config.annotate.consensus}
     for name in config.options:
         if name not in used and name not in stopping.names():
             near = did_you_mean(name, used)

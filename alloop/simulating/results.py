@@ -27,7 +27,8 @@ Result = Mapping[str, Any]
 def summarise(results: Sequence[Result], metric: str, targets: Sequence[float] = ()) -> dict[str, Any]:
     """{"summary": a row for each strategy and tuner, "curves": the mean curve of each}, in the order of the results.
 
-    All of them are measured from and to the same labels: those that every run reached. Runs of one seed are pairs.
+    All of them are measured from and to the same labels, every answer counted: those that every run reached. Runs of
+    one seed are pairs.
     Raises DataError for a metric that the runs do not have.
     """
     curves = {_key(one): _curve(one, metric) for one in results}
@@ -97,7 +98,7 @@ def _curve(result: Result, metric: str) -> Curve:
         known = sorted({name for point in result["points"] for name in point["metrics"] if "[" not in name})
         raise DataError(f"{run}: there is no metric {metric!r}", f"there are: {', '.join(known)}")
     return (
-        np.array([point["labels"] for point in points], float),
+        np.array([point["labels_paid"] for point in points], float),
         np.array([point["metrics"][metric]["value"] for point in points], float),
     )
 
@@ -225,9 +226,14 @@ def annotators_words(found: Mapping[str, Any]) -> str:
     who = "1 simulated annotator" if asked == 1 else f"{asked} simulated annotators"
     who += f" a text, of {found['annotators']}" if found["annotators"] > asked else " a text"
     rate = found["error_rate"]
-    said = [f"{'each ' if asked > 1 else ''}wrong about {100 * rate:g} % of the time" if rate else "never wrong"]
+    if isinstance(rate, Sequence):
+        said = [f"wrong about {100 * min(rate):g} to {100 * max(rate):g} % of the time"]
+    else:
+        said = [f"{'each ' if asked > 1 else ''}wrong about {100 * rate:g} % of the time" if rate else "never wrong"]
     said += [f"skips about {100 * found['skip_rate']:g} %"] if found["skip_rate"] else []
-    return f"{who}, {', '.join(said)}" + ("; the majority decides" if asked > 1 else "")
+    rule = found.get("consensus", "majority")
+    decides = "the majority" if rule == "majority" else rule
+    return f"{who}, {', '.join(said)}" + (f"; {decides} decides" if asked > 1 else "")
 
 
 def write_summary(out: Path, found: Mapping[str, Any]) -> None:

@@ -11,14 +11,13 @@ import tomlkit
 from alloop import config as configs
 from alloop import exporting, intake
 from alloop.config import Config
-from alloop.consensus import consensus_rules
 from alloop.errors import DataError, UsageError
 from alloop.files import fingerprint
 from alloop.intake import Intake
 from alloop.project import CONFIG, Project
 from alloop.reports import command
 from alloop.simulating.run import POOL, RANDOM, Run
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed
 
 TEMPLATE = "template.toml"
 HELD_OUT = 5  # of a project without test texts, one in so many labelled ones measures
@@ -83,13 +82,19 @@ class Source:
         """How many answer each text; one where labels are replayed, which is what several agreed on."""
         return 1 if self.project is not None else int(values.get("annotate", {}).get("annotators_per_text", 1))
 
+    def annotate(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the config's [annotate] counts in a simulation, defaults left out but for the first."""
+        given = values.get("annotate", {})
+        rule = {"consensus": given["consensus"]} if "consensus" in given else {}
+        return {"annotators_per_text": self.annotators_per_text(values), **rule}
+
     def settings(self) -> dict[str, Any]:
         """All that a run's result depends on besides strategy, tuner and seed; as JSON."""
         values = self.values()
         for table, key in (("round", "strategy"), ("round", "seed"), ("model", "tuner"), ("data", "files")):
             values.get(table, {}).pop(key, None)
         values.pop("run", None)
-        values["annotate"] = {"annotators_per_text": self.annotators_per_text(values)}
+        values["annotate"] = self.annotate(values)
         about: dict[str, Any] = {"config": values, "batch": self.batch, "labels": list(self.labels), "kind": self.kind}
         if self.project is not None:
             with Project.opened(self.project) as project:
@@ -122,13 +127,14 @@ class Setup:
     def config_of(self, run: Run) -> Config:
         """A run's config: an ordinary one, with no options but those of its own plug-ins.
 
-        `random` draws at random from the first text on: it stands for labelling a random sample.
+        `random` draws at random from the first text on, and each text once: it stands for labelling a random sample.
         """
         shared = self.config
         cold_start, uniformly = shared.round.cold_start, {}
         if run.strategy == RANDOM:
-            cold_start, uniformly = RANDOM, {"batch_mode": "top", "balance": False}
-        used = {run.strategy, run.tuner, cold_start, "simulated", *shared.augment.use}
+            cold_start = RANDOM
+            uniformly = {"batch_mode": "top", "balance": False, "relabel_share": 0.0, "repeat_share": 0.0}
+        used = {run.strategy, run.tuner, cold_start, "simulated", shared.annotate.consensus, *shared.augment.use}
         return shared.model_copy(
             update={
                 "model": shared.model.model_copy(update={"tuner": run.tuner}),
@@ -174,7 +180,7 @@ def load(out: Path, source: Source) -> Intake:
 
 def _write_template(out: Path, source: Source, values: dict[str, Any]) -> Path:
     """The config to start from, without what only some of the runs use."""
-    values["annotate"] = {"with": "simulated", "annotators_per_text": source.annotators_per_text(values)}
+    values["annotate"] = {"with": "simulated", **source.annotate(values)}
     for table in ("options", "run"):
         values.pop(table, None)
     template = out / TEMPLATE
@@ -210,8 +216,7 @@ def replayed(project: Project) -> tuple[list[LabelledText], list[LabelledText]]:
     Without labelled test texts, one in HELD_OUT of the others takes their place, whatever its label.
     """
     store, task = project.store, project.config.task
-    votes, _ = usable_votes(store.answers(), task.names, task.rename, task.kind)
-    decided = {one: said for one, (said, _) in consensus_rules.build("majority")(votes, task.kind, task.names).items()}
+    decided = {one.text_id: one.labels for one in agreed(project, project.config)[0]}
     is_test = set(store.test_ids())
     today = {one: tuple(task.rename.get(name, name) for name in said) for one, said in store.test_gold().items()}
     test = {one: said for one, said in decided.items() if one in is_test}

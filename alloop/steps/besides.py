@@ -9,12 +9,11 @@ from typing import Any
 
 from alloop import ingest
 from alloop.config import Config
-from alloop.consensus import consensus_rules
 from alloop.errors import ConfigError, DataError
 from alloop.files import fingerprint
 from alloop.project import DATABASE, Project, tuner_spec
 from alloop.records import Example, Kind
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed
 from alloop.tuning import OtherTask, Tuner
 from alloop.tuning._directory import read_about
 from alloop.work import TunerSpec
@@ -103,11 +102,9 @@ def _task_in(source: str, config: Config) -> OtherTask:
 def _of_project(root: Path) -> tuple[Kind, list[Example]]:
     """What people said of a project's pool; its own test texts stay its own."""
     with Project.opened(root) as other:
-        store, task = other.store, other.config.task
-        votes, _ = usable_votes(store.answers(), task.names, task.rename, task.kind)
-        decided = consensus_rules.build("majority")(votes, task.kind, task.names)
-        ids = sorted(decided.keys() - set(store.test_ids()))
-        return task.kind, [Example(text.text, decided[text.id][0]) for text in store.texts(ids)]
+        labels = {one.text_id: one.labels for one in agreed(other, other.config)[0]}
+        ids = sorted(labels.keys() - set(other.store.test_ids()))
+        return other.config.task.kind, [Example(text.text, labels[text.id]) for text in other.store.texts(ids)]
 
 
 def _of_file(source: str, config: Config) -> tuple[Kind, list[Example]]:

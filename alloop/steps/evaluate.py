@@ -230,7 +230,7 @@ def _batch_metrics(context: Context, before: RoundRow | None) -> list[MetricRow]
             said |= {
                 pick.text_id: pick.predicted
                 for pick in store.picks(row.number)
-                if pick.predicted and pick.probability is None and pick.text_id in labels
+                if pick.predicted and pick.purpose == "pick" and pick.text_id in labels
             }
     name = "accuracy" if context.config.task.kind == "single" else "f1_micro"
     rows = _metric_rows(context, number, "batch", "", *_judged(context, labels, said))

@@ -5,12 +5,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from alloop.annotators import Pulled
-from alloop.consensus import consensus_rules
+from alloop.config import Config, Task
+from alloop.consensus import Consensus, Rates, Votes, consensus_rules, is_tied
 from alloop.errors import WaitingError
+from alloop.files import is_whole
+from alloop.project import Project
 from alloop.records import Kind
-from alloop.steps.context import Context
+from alloop.steps.context import Context, read_ids, read_json
 from alloop.store import Resolved
+from alloop.work import load_predictions
+
+OUT_OF_FOLD = "out_of_fold"  # the key, in the result of a score step, of the directory of such probabilities
 
 
 def do(context: Context) -> Pulled:
@@ -56,12 +64,83 @@ def save(context: Context, pulled: Pulled) -> dict[str, Any] | None:
         return None
     task = context.config.task
     store.sync_labels([(one.name, one.description) for one in task.labels], task.rename, context.round.number)
-    votes, unused = usable_votes(store.answers(), task.names, task.rename, task.kind)
-    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
-    rows = [Resolved(one, labels, sure, len(votes[one])) for one, (labels, sure) in sorted(decided.items())]
+    rows, unused = agreed(context.project, context.config)
     store.add_resolved(context.round.number, rows)
     counts = {"new": new, "resolved": len(rows), "unused": unused, "gone": gone, "ignored": pulled.ignored}
-    return {**counts, "upto": pulled.upto}
+    votes = {"several": sum(one.votes > 1 for one in rows), "tied": sum(one.tied for one in rows)}
+    return {**counts, **votes, "upto": pulled.upto}
+
+
+def agreed(project: Project, config: Config) -> tuple[list[Resolved], int]:
+    """What all answers of today come to by the rule of `annotate.consensus`, in id order; how many were of no use."""
+    task = config.task
+    votes, unused = usable_votes(project.store.answers(), task.names, task.rename, task.kind)
+    rule = consensus_rule(config)
+    probs = _said_before(project, task) if needs_probs(rule) else None
+    decided = rule(votes, task.kind, task.names, probs)
+    is_open = not getattr(rule, "settles", False)  # a rule may have more to go by than votes
+    rows = [
+        Resolved(one, labels, sure, len(votes[one]), is_open and is_tied(votes[one], task.kind))
+        for one, (labels, sure) in sorted(decided.items())
+    ]
+    return rows, unused
+
+
+def annotator_qualities(project: Project, config: Config, votes: Votes) -> dict[str, float]:
+    """annotator -> how good the config's rule takes their labels to be, 0-1; nothing where it does not say."""
+    rule, task = consensus_rule(config), config.task
+    if not isinstance(rule, Rates):
+        return {}
+    return rule.qualities(votes, task.kind, task.names, _said_before(project, task) if needs_probs(rule) else None)
+
+
+def consensus_rule(config: Config) -> Consensus:
+    """The rule that a config names, with its options."""
+    name = config.annotate.consensus
+    return consensus_rules.build(name, **config.options_of(name))
+
+
+def needs_probs(rule: Consensus) -> bool:
+    """Whether a rule weighs a model's probabilities beside the votes."""
+    return "probs" in getattr(rule, "needs", ())
+
+
+def _said_before(project: Project, task: Task) -> dict[str, np.ndarray]:
+    """What a model that had not learnt from its label said of each pool text, by text id (C,).
+
+    That is the newest stand-in of earlier rounds, or else the model that picked the text. Texts that measure, which are
+    those drawn at random and the test texts, are left out: a model must have no part in the truth that it is judged by.
+    """
+    store = project.store
+    rounds = store.rounds()
+    upto = rounds[-1].number + 1 if rounds else 1
+    found = {}
+    for text_id, said in store.first_predictions(upto).items():
+        today = {task.rename.get(name, name): p for name, p in said.items()}
+        if set(task.names) <= set(today):
+            found[text_id] = np.array([today[name] for name in task.names])
+    for row in reversed(rounds):
+        if said_of := read_out_of_fold(project, row.number, task):
+            found |= said_of
+            break
+    measuring = {*store.test_ids(), *store.random_predictions(upto)}
+    return {text_id: probs for text_id, probs in found.items() if text_id not in measuring}
+
+
+def read_out_of_fold(project: Project, number: int, task: Task) -> dict[str, np.ndarray]:
+    """What the stand-in said of the texts that a round trained on, by text id (C,), each by a model of other texts.
+
+    Nothing where the round did not ask it, where it is gone since, or where it knew other labels.
+    """
+    result = project.store.step_results(number).get("score", {})
+    directory = project.path(result[OUT_OF_FOLD]) if OUT_OF_FOLD in result else None
+    if directory is None or not is_whole(directory):
+        return {}
+    then = [task.rename.get(name, name) for name in read_json(directory / "labels.json")]
+    if not set(task.names) <= set(then):
+        return {}
+    probs = np.asarray(load_predictions(directory).probs)[:, [then.index(name) for name in task.names]]  # (N, C)
+    return dict(zip(read_ids(directory), probs, strict=True))
 
 
 def usable_votes(
@@ -84,6 +163,18 @@ def usable_votes(
             else:
                 unused += 1
     return usable, unused
+
+
+def learnt_from(context: Context) -> list[Resolved]:
+    """What the round resolved of the pool, without what `settled` leaves out."""
+    return settled(context.project.store.resolved(context.round.number, "pool"), context.config.task.kind)
+
+
+def settled(resolved: Sequence[Resolved], kind: Kind) -> list[Resolved]:
+    """Without texts of one label whose votes are evenly split: until people say more, a model learns less from them
+    than it is misled (docs/consensus.md). Of several labels per text the others are certain, and such a text stays.
+    """
+    return [one for one in resolved if kind == "multi" or not one.tied]
 
 
 def seen_labels(resolved: Sequence[Resolved]) -> set[tuple[str, ...]]:

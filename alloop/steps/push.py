@@ -65,8 +65,7 @@ def _tasks(context: Context) -> list[Task]:
             asked |= {one.text_id for one in store.resolved(number, "test")}
         chosen += [(one, "test", None) for one in store.test_ids() if one not in asked]
     for pick in store.picks(number):
-        purpose: Purpose = "pick" if pick.probability is None else "random"
-        chosen.append((pick.text_id, purpose, pick.predicted))
+        chosen.append((pick.text_id, pick.purpose, pick.predicted))
     shows = _shows_suggestion(context, len(chosen))
     ids = [one for one, _, _ in chosen]
     return described(
@@ -109,7 +108,7 @@ def described(project: Project, config: Config, tasks: Sequence[Task]) -> list[T
 
 
 def _shows_suggestion(context: Context, n: int) -> list[bool]:
-    """Which tasks show the model's answer; test and random texts never do, whatever this says."""
+    """Which tasks show the model's answer; only picks of new texts do, whatever this says."""
     share = {"none": 0.0, "all": 1.0}.get(str(context.config.annotate.suggest), context.config.annotate.suggest)
     rng = rng_for(context.round.seed, context.round.number, "suggest")
     return [bool(draw < float(share)) for draw in rng.random(n)]

@@ -14,6 +14,7 @@ def do(context: Context) -> dict[str, Any]:
     return {
         "labels": len(trained),
         "labels_test": len(test_truth(context)),
+        "answers": store.answers_paid(),
         "labels_audit": len(trained & set(store.random_predictions(context.round.number))),
         "seconds_annotating": store.annotating_seconds(),
         "strategy": context.results["select"].get("strategy"),

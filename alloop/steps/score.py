@@ -1,5 +1,6 @@
 """Score: what the model says of the pool, and of the labelled texts, as much of it as the strategy needs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 from alloop.config import Task
 from alloop.files import publish
 from alloop.project import tuner_spec
+from alloop.steps import stand_in
 from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids, write_ids
+from alloop.steps.pull import OUT_OF_FOLD, consensus_rule, needs_probs, settled
 from alloop.strategies import needed, needed_of_labelled, needed_of_pool, refuse_cold_start, strategies
 from alloop.strategies._batches import needs_of_batch
 from alloop.work import load_predictions
@@ -18,9 +21,47 @@ from alloop.work import load_predictions
 LABELLED = "labelled"  # the directory, beside the pool's predictions, of those of the texts that have labels
 FROZEN = "frozen"  # the directory, in that one, of what the bare base says of them
 LABELS = "labels"  # and of those of the labels' names
+FOLDS = 5  # of the stand-in
 
 
 def do(context: Context) -> dict[str, Any]:
+    return _scored(context) | _out_of_fold(context)
+
+
+def _out_of_fold(context: Context) -> dict[str, Any]:
+    """For a rule of consensus that hears a model: what the stand-in says of each labelled text without its label.
+
+    Of tied texts, what models of all others say.
+
+    A directory of its own, since there may be no scores to put it beside; it is pruned with them.
+    """
+    config, project = context.config, context.project
+    if not needs_probs(consensus_rule(config)):
+        return {}
+    resolved = project.store.resolved(context.round.number, "pool")
+    sure = settled(resolved, config.task.kind)
+    if not sure:
+        return {}
+    known = {one.text_id for one in sure}
+    ids = [one.text_id for one in [*sure, *(one for one in resolved if one.text_id not in known)]]
+    names = config.task.names
+    seed = context.seed("out of fold")
+
+    def fill(out: Path) -> None:
+        x = stand_in.vectors(project, config, [text.text for text in project.store.texts(ids)])
+        y = np.array([[float(name in one.labels) for name in names] for one in sure], np.float32)  # (N, C)
+        learnt, others = stand_in.out_of_sample(config, x[: len(sure)], y, x[len(sure) :], FOLDS, seed)
+        np.save(out / "probs.npy", np.concatenate([learnt, others]))
+        write_ids(out, ids)
+        (out / "labels.json").write_text(json.dumps(names))
+
+    labels = [[one.text_id, one.labels, one.tied] for one in resolved]
+    options = [config.model.base, config.model.max_tokens, config.options_of("features")]
+    directory = publish(context.directory("score", {OUT_OF_FOLD: labels, "by": [names, options, seed]}), fill)
+    return {OUT_OF_FOLD: context.relative(directory)}
+
+
+def _scored(context: Context) -> dict[str, Any]:
     if not context.room:
         return {"skipped": "nothing will be pushed"}
     config = context.config

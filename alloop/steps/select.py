@@ -1,4 +1,4 @@
-"""Select: the texts to ask about, some of them drawn at random."""
+"""Select: the texts to ask about, some of them drawn at random, some of them again."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from alloop.seeds import rng_for
+from alloop.steps import relabel
 from alloop.steps.candidates import candidates
 from alloop.steps.context import Context, read_ids
 from alloop.steps.score import FROZEN, LABELLED, LABELS, is_cold, labelled_ids, strategy_name
@@ -25,7 +26,9 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     selectable = context.selectable
     batch = min(context.room, len(selectable))
     rng = rng_for(context.round.seed, context.round.number, "select")
-    at_random = min(_random_now(context), batch)
+    again = _again(context, batch)
+    batch -= len(again)
+    at_random = min(_due(context, context.config.round.random_share), batch)
     drawn = sorted(rng.choice(len(selectable), at_random, replace=False))
     random_ids = {selectable[i] for i in drawn}
     pool = _pool(context, selectable, random_ids)
@@ -33,10 +36,13 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     picks, note = _picked(context, pool, n, len(selectable) - at_random, _to_be_unlike(context, random_ids), rng)
     predicted = _predictions_of(context, [*random_ids, *(pick.text_id for pick in picks)])
     probability = at_random / len(selectable)
-    draws = [PickRow(one, 0, None, "random", probability, None) for one in sorted(random_ids)]
+    draws = [PickRow(one, 0, None, "random", probability, None, "random") for one in sorted(random_ids)]
     # random ones stand anywhere in the queue, so that half a batch answered holds half of them
     for draw, place in zip(draws, sorted(rng.integers(0, len(picks) + 1, len(draws))), strict=True):
         picks.insert(place, draw)
+    # and so do those asked about again, so that nobody can tell them by their place
+    for one, place in zip(again, sorted(rng.integers(0, len(picks) + 1, len(again))), strict=True):
+        picks.insert(place, one)
     ranked = [
         dataclasses.replace(pick, rank=rank, predicted=predicted.get(pick.text_id))
         for rank, pick in enumerate(picks, 1)
@@ -44,10 +50,30 @@ def do(context: Context) -> tuple[list[PickRow], str]:
     return ranked, note
 
 
-def _random_now(context: Context) -> int:
-    """How many of this batch are drawn at random; what a round's fraction leaves over comes in a later one."""
+def _again(context: Context, batch: int) -> list[PickRow]:
+    """Labelled texts to ask about again, in place of as many new ones.
+
+    Ties come first. Where several people answer each text they go back whatever the share, in half of a batch at most.
+    """
     settings = context.config.round
-    due = settings.random_share * settings.batch
+    share, repeats = (_due(context, one) for one in (settings.relabel_share, settings.repeat_share))
+    if batch < settings.batch:  # the last texts before a limit are to be new ones too
+        share, repeats = (
+            min(due, int(part * batch))
+            for due, part in ((share, settings.relabel_share), (repeats, settings.repeat_share))
+        )
+    most = max(share, batch // 2) if context.config.annotate.annotators_per_text > 1 else share
+    again = relabel.ties(context, most) if most else []
+    if len(again) < share and not is_cold(context):
+        again += relabel.second_opinions(context, share - len(again), {one.text_id for one in again})
+    asked = {one.text_id for one in again}
+    drawn = [one for one in relabel.repeats(context, repeats) if one.text_id not in asked] if repeats else []
+    return again + drawn[: batch - len(again)]
+
+
+def _due(context: Context, share: float) -> int:
+    """How many of this batch make up a share; what a round's fraction leaves over comes in a later one."""
+    due = share * context.config.round.batch
     before = sum(bool(context.project.store.picks(n)) for n in range(1, context.round.number))
     return int(due * (before + 1) + 1e-9) - int(due * before + 1e-9)
 
@@ -132,7 +158,7 @@ def _picked(
     uniformly = picks.at_random and from_all
     probability = n / of if uniformly else None
     return [
-        PickRow(pool.ids[int(row)], 0, float(score), name, probability, None)
+        PickRow(pool.ids[int(row)], 0, float(score), name, probability, None, "random" if uniformly else "pick")
         for row, score in zip(picks.index, picks.score, strict=True)
     ], picks.note
 
@@ -162,4 +188,6 @@ def save(context: Context, done: tuple[list[PickRow], str]) -> dict[str, Any]:
     context.project.store.add_picks(context.round.number, picks)
     if not picks:
         return {"skipped": "nothing to pick"}
-    return {"picks": len(picks), "strategy": strategy_name(context), **({"note": note} if note else {})}
+    again = sum(pick.purpose in ("relabel", "repeat") for pick in picks)
+    said = {"picks": len(picks), "strategy": strategy_name(context)}
+    return said | ({"again": again} if again else {}) | ({"note": note} if note else {})

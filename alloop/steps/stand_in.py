@@ -72,18 +72,34 @@ def out_of_fold(config: Config, x: np.ndarray, y: np.ndarray, folds: int, seed: 
     folds, nothing can be learnt: every label is then as likely as its share. The probabilities are calibrated, by one
     temperature, on the same labels.
     """
+    return out_of_sample(config, x, y, x[:0], folds, seed)[0]
+
+
+def out_of_sample(
+    config: Config, x: np.ndarray, y: np.ndarray, others: np.ndarray, folds: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `out_of_fold`; and what the same models say on average of other texts, with vectors (M, D): (M, C)."""
     kind = config.task.kind
     answers, group = np.unique(y, axis=0, return_inverse=True)
     if len(answers) < 2 or len(y) < folds:
-        return np.broadcast_to((y.mean(0) if len(y) else y.sum(0)).astype(np.float32), y.shape).copy()
+        share = (y.mean(0) if len(y) else y.sum(0)).astype(np.float32)
+        return np.tile(share, (len(y), 1)), np.tile(share, (len(others), 1))
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.random(len(y)), group.ravel()))
     fold = np.empty(len(y), np.int64)
     fold[order] = np.arange(len(y)) % folds
     logits = np.zeros(y.shape, np.float32)
+    of_others = np.zeros((folds, len(others), y.shape[1]), np.float32)
     for one in range(folds):
-        logits[fold == one] = linear_logits(x[fold == one], fitted(config, x[fold != one], y[fold != one]))
-    return probabilities(logits / fit_temperature(logits, y, kind), kind)
+        model = fitted(config, x[fold != one], y[fold != one])
+        logits[fold == one] = linear_logits(x[fold == one], model)
+        if len(others):
+            of_others[one] = linear_logits(others, model)
+    temperature = fit_temperature(logits, y, kind)
+    return (
+        probabilities(logits / temperature, kind),
+        np.stack([probabilities(one / temperature, kind) for one in of_others]).mean(0),
+    )
 
 
 def fitted(config: Config, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,19 +1,18 @@
 """Train: examples in, a model directory out."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from alloop.config import Config, restore
 from alloop.files import publish
-from alloop.project import tuner_spec
+from alloop.project import MIXUP, mixup_of, tuner_spec
 from alloop.records import Example
-from alloop.steps.augment import variants_wanted
 from alloop.steps.besides import besides
 from alloop.steps.context import Context, published, read_json
-from alloop.steps.pull import seen_labels
+from alloop.steps.policies import learnable
+from alloop.steps.pull import learnt_from, seen_labels
 from alloop.store import Resolved
 from alloop.strategies import strategies
 from alloop.tuning import FitJob
@@ -26,7 +25,7 @@ COMMITTEE = 5  # models of a committee whose strategy does not say how many
 
 
 def do(context: Context) -> dict[str, Any]:
-    resolved = context.project.store.resolved(context.round.number, "pool")
+    resolved = learnt_from(context)
     if len(seen_labels(resolved)) < 2:
         return {"skipped": "fewer than two different labels so far"}
     named = tuner_spec(context.config)
@@ -34,7 +33,8 @@ def do(context: Context) -> dict[str, Any]:
     labelled = {one.text_id for one in resolved}
     judging = context.project.store.asked_how(context.round.number).keys() - labelled | held_back(resolved)
     more = besides(context.project, context.config, spec, labelled, judging)
-    fit = dataclasses.replace(_fit_job(context, resolved), **more.fields)
+    use = context.results["augment"].get("on", context.config.augment.use)  # of before there was a gate: all of them
+    fit = dataclasses.replace(fit_job(context, resolved, use), **more.fields)
     described = dataclasses.asdict(fit) | {"init": fit.init and fit.init.name}
     ingredients = {"fit": described, "tuner": named.name, "options": dict(named.options), **more.told_by}
     directory = publish(
@@ -50,23 +50,23 @@ def do(context: Context) -> dict[str, Any]:
     }
 
 
-def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
+def fit_job(context: Context, resolved: Sequence[Resolved], use: Sequence[str]) -> FitJob:
+    """What a model learns from: the labelled texts that are not held back, and their variants by these augmenters."""
     config = context.config
     ids = [one.text_id for one in resolved]
     texts = {text.id: text.text for text in context.project.store.texts(ids)}
     dev = held_back(resolved)
     labels = {one.text_id: one.labels for one in resolved}
-    use = [(name, json.dumps(config.options_of(name), sort_keys=True)) for name in config.augment.use]
-    wanted = variants_wanted(config, resolved)
-    variants = [
-        Example(variant, labels[parent], is_variant=True)
-        for name in use
-        for parent, made in context.project.store.variants(context.round.number, *name).items()
-        if parent in labels and parent not in dev
-        for variant in made[: wanted[parent]]
-    ]
+    makers = [name for name in use if name != MIXUP]
+    variants = {
+        variant: Example(variant, labels[parent], is_variant=True)  # two augmenters may have made the same
+        for name in makers
+        for parent, made in learnable(context, name, resolved, augmenters=len(makers)).items()
+        if parent not in dev
+        for variant in made
+    }
     return FitJob(
-        train=[Example(texts[one], labels[one]) for one in ids if one not in dev] + variants,
+        train=[Example(texts[one], labels[one]) for one in ids if one not in dev] + [*variants.values()],
         dev=[Example(texts[one], labels[one]) for one in ids if one in dev] or None,
         kind=config.task.kind,
         labels=config.task.names,
@@ -74,6 +74,7 @@ def _fit_job(context: Context, resolved: Sequence[Resolved]) -> FitJob:
         seed=context.seed("train"),
         init=_previous_model(context) if config.model.warm_start else None,
         members=_members(config),
+        mixup=mixup_of(config) if MIXUP in use else None,
     )
 
 

@@ -26,13 +26,21 @@ class OtherTask:
 
 
 @dataclass(frozen=True)
+class Mixup:
+    """How many mixtures with others each labelled text gets; their shares are drawn from Beta(alpha, alpha)."""
+
+    per_text: int
+    alpha: float
+
+
+@dataclass(frozen=True)
 class FitJob:
     """All that a fit may depend on: the same job gives the same model.
 
     `train` holds variants too (`Example.is_variant`); `dev` is labels held back for early stopping, never variants,
     and None where there are too few to spare. `unlabelled` is a sample of the pool, None unless the tuner wants one.
     `others` are further tasks, none unless the tuner wants them. `init` is a model directory to go on from. `members` >
-    1 asks for a committee of models that differ in their seeds.
+    1 asks for a committee of models that differ in their seeds. `mixup` is None unless the tuner says that it `mixes`.
     """
 
     train: Sequence[Example]
@@ -45,6 +53,7 @@ class FitJob:
     init: Path | None = None
     members: int = 1
     others: Sequence[OtherTask] = ()
+    mixup: Mixup | None = None
 
     def targets(self, examples: Sequence[Example]) -> np.ndarray:
         """y (N, C) float32, one where the text has the label."""
@@ -103,8 +112,9 @@ class Tuner(Protocol):
     `gives` says which fields of Predictions it can fill, with its options. A tuner with a class variable
     `search: Search` can be tuned by `alloop tune`.
 
-    Two more that a tuner may have: `unlabelled: int`, how many texts of the pool `FitJob.unlabelled` is to hold; and
-    `check_task(kind, labels)`, which raises an AlloopError where it cannot learn a task, before a round begins.
+    Three more that a tuner may have: `unlabelled: int`, how many texts of the pool `FitJob.unlabelled` is to hold;
+    `check_task(kind, labels)`, which raises an AlloopError where it cannot learn a task, before a round begins; and a
+    class variable `mixes = True`, if it learns from mixtures as `FitJob.mixup` asks.
     """
 
     @property

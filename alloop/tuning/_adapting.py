@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from alloop.errors import DataError, ModelError
+from alloop.pretrained import best_device, quiet
 from alloop.progress import progress
-from alloop.tuning._bases import Base, load_base, quiet
-from alloop.tuning._encoding import best_device, has_fast_bfloat16, pad_batch
+from alloop.tuning._bases import Base, load_base
+from alloop.tuning._encoding import has_fast_bfloat16, pad_batch
 from alloop.tuning._training import batches
 
 MASKED_SHARE, HIDDEN_SHARE, REPLACED_SHARE = 0.15, 0.8, 0.1

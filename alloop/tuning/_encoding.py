@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from alloop.pretrained import best_device
 from alloop.progress import progress
 from alloop.tuning._bases import Base, Pooling
 
@@ -94,13 +95,6 @@ def pool(hidden: Any, lengths: Any, pooling: Pooling) -> Any:
         keep = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]  # (B, L)
         vectors = (hidden * keep[..., None]).sum(1, dtype=torch.float32)  # the mean, but for its length
     return torch.nn.functional.normalize(vectors, dim=1)
-
-
-def best_device() -> Any:
-    """The first CUDA device, else the processor."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from alloop.errors import ConfigError, ModelError
+from alloop.pretrained import best_device, quiet
 from alloop.records import Kind
 from alloop.tuning import Tuner
-from alloop.tuning._bases import Base, load_base, quiet
+from alloop.tuning._bases import Base, load_base
 from alloop.tuning._directory import TRAIN_AGAIN, read_about, read_model
-from alloop.tuning._encoding import best_device, uses_bfloat16
+from alloop.tuning._encoding import uses_bfloat16
 from alloop.tuning._finetuning import FineTuner, _put
 from alloop.tuning._linear import probabilities
 

@@ -125,7 +125,8 @@ class FineTuner(Schedule, ABC):
             return self._fit_chosen_steps(job, out)
         import torch
 
-        from alloop.tuning._encoding import best_device, computing_in
+        from alloop.pretrained import best_device
+        from alloop.tuning._encoding import computing_in
 
         base, device = load_base(self.base), best_device()
         with torch.random.fork_rng(), computing_in(self.precision):  # the caller's random numbers stay as they were

@@ -1,5 +1,6 @@
 """Logistic regression as two arrays: `weight` (C, F) and `bias` (C,). scikit-learn finds them; numpy uses them."""
 
+import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,9 @@ ClassWeights = Literal["none", "sqrt", "balanced"]
 def fit_linear(
     x: Any, y: np.ndarray, kind: Kind, strength: float, class_weights: ClassWeights = "none"
 ) -> dict[str, np.ndarray]:
-    """The arrays for features x (N, F), dense or scipy-sparse, and targets y (N, C) of ones and zeros.
+    """The arrays for features x (N, F), dense or scipy-sparse, and targets y (N, C) of ones and zeros, or between.
+
+    A text between two labels is two examples, each of which counts by its share: the cross-entropy of soft targets.
 
     `strength` is scikit-learn's C: higher trusts the examples more. A label with no example, or in a multi-label task
     with nothing else, has zero weights and a bias from Laplace's rule of succession: rare, never impossible.
@@ -61,8 +64,11 @@ def _fit_single(x: Any, y: np.ndarray, strength: float, class_weights: ClassWeig
     weight, bias = np.zeros((c, x.shape[1]), np.float32), np.zeros(c, np.float32)
     if len(seen) > 1:
         regression = LogisticRegression(C=strength, max_iter=1000)
-        target = np.searchsorted(seen, y.argmax(1))
-        regression.fit(x, target, sample_weight=class_weight_vector(y, "single", class_weights)[y.argmax(1)])
+        each, column, share = _one_by_one(x, y)
+        weights = share * class_weight_vector(y, "single", class_weights)[column]
+        with warnings.catch_warnings():  # it takes many classes for a regression, and says so at every fit
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            regression.fit(each, np.searchsorted(seen, column), sample_weight=weights)
         if len(seen) == 2:  # scikit-learn keeps one row: the log odds of the second class
             weight[seen] = np.concatenate([-regression.coef_, regression.coef_]) / 2
             bias[seen] = np.concatenate([-regression.intercept_, regression.intercept_]) / 2
@@ -81,11 +87,18 @@ def _fit_multi(x: Any, y: np.ndarray, strength: float, class_weights: ClassWeigh
     weight, bias = np.zeros((c, x.shape[1]), np.float32), np.zeros(c, np.float32)
     presence = class_weight_vector(y, "multi", class_weights)
     for label in range(c):
-        present = int(y[:, label].sum())
+        present = float(y[:, label].sum())
         if 0 < present < n:
             regression = LogisticRegression(C=strength, max_iter=1000)
-            regression.fit(x, y[:, label], sample_weight=np.where(y[:, label] > 0, presence[label], 1))
+            each, is_there, share = _one_by_one(x, np.stack([1 - y[:, label], y[:, label]], 1))
+            regression.fit(each, is_there, sample_weight=share * np.where(is_there > 0, presence[label], 1))
             weight[label], bias[label] = regression.coef_[0], regression.intercept_[0]
         else:
             bias[label] = np.log((present + 1) / (n - present + 1))
     return {"weight": weight, "bias": bias}
+
+
+def _one_by_one(x: Any, y: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Examples of one class each, for rows of y (N, C) that sum to 1: their features, column, and share of the text."""
+    rows, columns = np.nonzero(y)
+    return x if len(rows) == len(y) else x[rows], columns, y[rows, columns]

@@ -158,7 +158,7 @@ def _masked_lm(base: "Base") -> tuple[Any, Any, Any]:
     import torch
     from transformers import AutoModelForMaskedLM
 
-    from alloop.tuning._bases import quiet
+    from alloop.pretrained import quiet
 
     _refuse_others(base)
     with quiet(), torch.random.fork_rng(devices=[]):  # a missing head is drawn at random, and not used

@@ -14,6 +14,7 @@ from alloop.tuning._committee import fit_committee, predict_committee
 from alloop.tuning._directory import TRAIN_AGAIN, read_model, refuse_needs, write_model
 from alloop.tuning._laplace import draw_samples, fit_posterior
 from alloop.tuning._linear import ClassWeights, fit_linear, linear_logits, probabilities
+from alloop.tuning._mixup import with_mixed
 from alloop.tuning._vectors import look_up
 
 POSTERIOR = "posterior.safetensors"  # the file that samples are drawn from
@@ -42,6 +43,7 @@ class Features:
     calibrate: Calibrate = "none"
 
     gives: ClassVar[tuple[str, ...]] = ("probs", "logits", "embeddings", "members", "samples")
+    mixes: ClassVar[bool] = True
     search: ClassVar[Search] = {
         "strength": Range(0.3, 1000, log=True),
         "class_weights": Choice(("none", "sqrt", "balanced")),
@@ -54,7 +56,7 @@ class Features:
             raise ValueError("samples must be above 1: they are compared with each other")
 
     def fit(self, job: FitJob, out: Path) -> dict[str, float]:
-        """Deterministic: `job.dev` and `job.init` do not matter, and `job.seed` only to a committee."""
+        """Deterministic: `job.dev` and `job.init` do not matter, and `job.seed` only to a committee and to mixtures."""
         return fit_committee(self._fit_one, job, out, resample=True)
 
     def predict(self, model: Path | None, texts: Sequence[str], needs: Sequence[str], seed: int) -> Predictions:
@@ -72,7 +74,7 @@ class Features:
 
         base = load_base(self.base)
         x, y = self._embed([example.text for example in job.train], self.max_tokens), job.targets(job.train)
-        arrays = fit_linear(x, y, job.kind, self.strength, self.class_weights)
+        arrays = fit_linear(*with_mixed(job, x, y), job.kind, self.strength, self.class_weights)
         temperature = linear_temperature(job, x, y, self.strength, self.class_weights, self.calibrate)
         about = {
             "labels": job.labels,
@@ -84,7 +86,8 @@ class Features:
             "pooling": base.pooling,
             "temperature": temperature,
         }
-        # for every model, though few strategies ask: which of them will is not known here, and may change
+        # for every model, though few strategies ask: which of them will is not known here, and may change.
+        # Without mixtures: they say nothing that the labels do not, and would leave less open
         posterior = fit_posterior(x, y, arrays, job.kind, self.strength, self.class_weights)
         write_model(out, "features", about, {"head.safetensors": arrays, POSTERIOR: posterior})
         probs = probabilities(linear_logits(x, arrays), job.kind)

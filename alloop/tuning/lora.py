@@ -248,7 +248,7 @@ def _in_four_bits(base: "Base") -> Any:
         )
     from transformers import AutoModel, BitsAndBytesConfig
 
-    from alloop.tuning._bases import quiet
+    from alloop.pretrained import quiet
 
     config = BitsAndBytesConfig(
         load_in_4bit=True,

@@ -42,7 +42,7 @@ def make_checkpoint(name: str, directory: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
-    from alloop.tuning._bases import quiet
+    from alloop.pretrained import quiet
 
     tokenizer = _TOKENIZERS[name]()
     sizes = _SIZES.get(

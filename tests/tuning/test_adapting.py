@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from alloop.errors import DataError, ModelError
+from alloop.pretrained import best_device
 from alloop.tuning import _adapting, tuners
 from alloop.tuning._adapting import AdaptJob, adapt
 from alloop.tuning._bases import load_base
-from alloop.tuning._encoding import best_device
 from tests.tuning.conftest import WORDS
 
 SUBJECTS, RIDES = "apple pear plum".split(), "car bus train".split()

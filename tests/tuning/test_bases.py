@@ -5,6 +5,7 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
+from alloop import pretrained
 from alloop.errors import ModelError
 from alloop.tuning import _bases, tuners
 from alloop.tuning._bases import load_base
@@ -32,7 +33,7 @@ def test_without_the_package_minilm_comes_from_the_hub_and_is_checked_too(tiny_b
         return tiny_bases["bert"]
 
     monkeypatch.setattr(_bases, "find_spec", lambda name: None)
-    monkeypatch.setattr(_bases, "_download", download)
+    monkeypatch.setattr(pretrained, "download", download)
     with pytest.raises(ModelError, match="is not all-MiniLM-L6-v2"):
         load_base("minilm")
     assert asked == ["sentence-transformers/all-MiniLM-L6-v2"]
@@ -133,7 +134,7 @@ def test_a_base_from_the_hub_is_named_with_its_revision_in_every_model(tiny_base
     revision = "0123456789abcdef0123456789abcdef01234567"
     snapshot = tmp_path / "models--owner--name" / "snapshots" / revision
     shutil.copytree(tiny_bases["bert"], snapshot)
-    monkeypatch.setattr(_bases, "_download", lambda name: snapshot)
+    monkeypatch.setattr(pretrained, "download", lambda name: snapshot)
     for name, options in (("features", {}), ("lora", {"steps": 1, "epochs": 0.1})):
         (tmp_path / name).mkdir()
         tuners.build(name, base="owner/name", **options).fit(job(), tmp_path / name)

@@ -56,3 +56,9 @@ def test_probabilities_stay_finite_for_huge_logits():
     logits = np.array([[1e4, -1e4], [0, 0]])
     assert probabilities(logits, "single").tolist() == [[1, 0], [0.5, 0.5]]
     assert probabilities(logits, "multi").tolist() == [[1, 0], [0.5, 0.5]]
+
+
+def test_nearly_as_many_labels_as_texts_are_learnt_without_a_warning():
+    y = np.eye(40)[[*range(40), 0, 1]]
+    found = fit_linear(y, y, "single", 10.0)
+    assert (linear_logits(y, found).argmax(1) == y.argmax(1)).all()
