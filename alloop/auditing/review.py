@@ -253,7 +253,7 @@ def _measured(found: Material, review: Review, tuner: str | None, on_part: Calla
         for one in review.job.config["tasks"]
         if review.tasks.get(one["key"], (0, 0))[0]
     }
-    after = [one for one in found.resolved if one.text_id not in truth]
+    after = [one for one in pull.settled(found.resolved, config.task.kind) if one.text_id not in truth]
     before = [dataclasses.replace(one, labels=reviewed.get(one.text_id, one.labels)) for one in after]
     before = [one for one in before if set(one.labels) <= set(config.task.names)]
     if min(len({one.labels for one in some}) for some in (before, after)) < 2:
