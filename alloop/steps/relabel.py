@@ -2,9 +2,9 @@
 
 As in ActiveLab (Goh & Mueller 2023, arXiv:2301.11856) a model that has not learnt from a label, the stand-in, is heard
 beside those who gave it. ActiveLab learns how far to trust either from the texts with several votes. Here these are the
-ones whose label a model contradicted: on them the model looks worthless, and little is asked again. How often people
-err is therefore found on all votes at once, where it does not matter why a text was asked about: votes and model alone
-decided that. tests/bench/relabel.md has what was measured.
+ones whose label a model contradicted: on them the model looks worthless. How often people err is therefore found on all
+votes at once, where it does not matter why a text was asked about: votes and model alone decided that.
+docs/relabelling.md has what was measured.
 """
 
 from collections.abc import Sequence
