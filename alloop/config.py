@@ -94,6 +94,7 @@ class Round(Section):
     near_duplicates: Literal["skip", "pick"] = "skip"
     random_share: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
     relabel_share: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
+    relabel_by: Literal["doubt", "activelab"] = "doubt"
     repeat_share: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
     wait_for: float = Field(1.0, ge=0, le=1, allow_inf_nan=False)
     low_water: int | None = Field(None, ge=0)

@@ -12,6 +12,7 @@ from alloop.consensus import is_tied
 from alloop.project import Project
 from alloop.reports import outcome_text, report
 from alloop.rounds import run_round
+from alloop.steps.activelab import activelab
 from alloop.steps.relabel import MOST_ASKED, doubts
 
 MakeProject = Callable[..., Project]
@@ -55,6 +56,35 @@ def test_of_several_labels_the_most_doubtful_one_counts() -> None:
     probs = np.tile([0.99, 0.005, 0.005], (22, 1))
     (agrees, contradicted, *_), _ = doubts(votes, chosen(*(said[0][1] for said in votes)), probs, "multi", LABELS)
     assert contradicted > 0.5 > agrees
+
+
+def test_activelab_asks_first_where_a_label_is_contradicted_and_last_where_three_agree() -> None:
+    votes = [[("a", ("cat",))], [("a", ("dog",))], [("a", ("cat",)), ("b", ("cat",)), ("c", ("cat",))]]
+    agrees, contradicted, confirmed = activelab(votes, np.tile([0.9, 0.05, 0.05], (3, 1)), "single", LABELS)
+    assert contradicted > agrees > confirmed
+
+
+def test_activelab_of_one_vote_each_is_the_formula_of_the_paper() -> None:
+    votes = [[("a", ("cat",))], [("b", ("dog",))]]
+    found = activelab(votes, np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]]), "single", LABELS)
+    # the label's probability with the weight of the model and of one vote, 1/3 with that of the next annotator
+    assert found == pytest.approx([1 - (2 * 0.7 + 1 / 3) / 3, 1 - (2 * 0.3 + 1 / 3) / 3])
+
+
+def test_activelab_of_several_labels_asks_first_where_most_of_them_are_in_doubt() -> None:
+    votes = [[("a", ("cat",))], [("a", ("cat", "dog"))], [("a", ())]]
+    probs = np.array([[0.9, 0.1, 0.1], [0.9, 0.1, 0.1], [0.9, 0.9, 0.1]])
+    clear, one_in_doubt, two_in_doubt = activelab(votes, probs, "multi", LABELS)
+    assert two_in_doubt > one_in_doubt > clear
+
+
+def test_a_share_by_activelab_is_always_filled(make_project: MakeProject) -> None:
+    project = make_project(rules='relabel_share = 0.25\nrelabel_by = "activelab"', more=several())
+    for _ in range(4):
+        run_round(project)
+    for number in (3, 4):
+        again = [one for one in project.store.picks(number) if one.purpose == "relabel"]
+        assert [one.strategy for one in again] == ["activelab"] * 2
 
 
 def test_a_tie_goes_back_once_to_those_who_have_not_answered_it(make_project: MakeProject) -> None:

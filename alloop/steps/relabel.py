@@ -3,7 +3,8 @@
 As in ActiveLab (Goh & Mueller 2023, arXiv:2301.11856) a model that has not learnt from a label, the stand-in, is heard
 beside those who gave it. ActiveLab learns how far to trust either from the texts with several votes. Here these are the
 ones whose label a model contradicted: on them the model looks worthless. How often people err is therefore found on all
-votes at once, where it does not matter why a text was asked about: votes and model alone decided that.
+votes at once, where it does not matter why a text was asked about: votes and model alone decided that. ActiveLab's own
+scores are there too (`round.relabel_by`).
 docs/relabelling.md has what was measured.
 """
 
@@ -16,6 +17,7 @@ from alloop.consensus import is_tied
 from alloop.consensus.one_coin import chances
 from alloop.records import Kind
 from alloop.seeds import rng_for
+from alloop.steps.activelab import Said, activelab
 from alloop.steps.context import Context
 from alloop.steps.pull import consensus_rule, needs_probs, seen_labels, settled, usable_votes
 from alloop.steps.stand_in import out_of_sample, vectors
@@ -24,8 +26,6 @@ from alloop.store import PickRow
 MOST_ASKED = 5  # questions about a text, and votes on it: one that divides people goes on doing so
 REPEAT_AFTER = 3  # rounds until an annotator may have forgotten the answer
 FOLDS = 5
-
-Said = Sequence[tuple[str, tuple[str, ...]]]  # of one text: annotator, labels
 
 
 def ties(context: Context, most: int) -> list[PickRow]:
@@ -56,7 +56,7 @@ def repeats(context: Context, most: int) -> list[PickRow]:
 def second_opinions(context: Context, most: int, left_out: set[str]) -> list[PickRow]:
     """Texts whose label is less sure than that of a new text would be, at most so many, the most doubtful first.
 
-    None of them is one that is `left_out`.
+    By "activelab" so many of those of which another answer is worth most. None of them is one that is `left_out`.
     """
     store, config = context.project.store, context.config
     votes = _votes(context)
@@ -75,11 +75,15 @@ def second_opinions(context: Context, most: int, left_out: set[str]) -> list[Pic
         config, x[: len(sure)], y[: len(sure)], x[len(sure) :], FOLDS, context.seed("relabel")
     )
     probs = np.concatenate([learnt, others])
-    doubt, error = doubts([votes[one] for one in ids], y, probs, config.task.kind, names)
-    enough = doubtful_from(config, error)
+    said, by = [votes[one] for one in ids], config.round.relabel_by
+    if by == "activelab":
+        doubt, enough = activelab(said, probs, config.task.kind, names), -1.0  # the whole share
+    else:
+        doubt, error = doubts(said, y, probs, config.task.kind, names)
+        enough = doubtful_from(config, error)
     order = np.argsort(-doubt, kind="stable")
     chosen = [int(row) for row in order if doubt[row] > enough and ids[row] in may][:most]
-    return [PickRow(ids[row], 0, float(doubt[row]), "doubt", None, None, "relabel") for row in chosen]
+    return [PickRow(ids[row], 0, float(doubt[row]), by, None, None, "relabel") for row in chosen]
 
 
 def doubtful_from(config: Config, error: float) -> float:

@@ -50,7 +50,7 @@ ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of se
     "relabel 0.5, one-coin, from a half": {"share": 0.5, "rule": "one-coin", "half": True},
     "relabel 0.5, ties learnt": {"share": 0.5, "ties": True},
     "three answers each, one-coin": {"asked": 3, "rule": "one-coin"},
-    "ActiveLab 0.5": {"share": 0.5, "activelab": True},
+    "ActiveLab 0.5": {"share": 0.5, "by": "activelab"},
 }
 REPORTED = [
     "all new",
@@ -79,6 +79,7 @@ cold_start = "random"
 random_share = 0.0
 near_duplicates = "pick"
 relabel_share = {share}
+relabel_by = "{by}"
 [evaluate]
 test = "../../{name}.test.csv"
 [annotate]
@@ -108,22 +109,7 @@ share, by cleanlab's scores. `ties learnt`: models learn from evenly split texts
 """
 
 Votes = Sequence[Sequence[tuple[str, int]]]
-DOUBTS, ENOUGH, LEARNT = relabel.doubts, relabel.doubtful_from, train.learnt_from
-
-
-def activelab(votes: Any, y: np.ndarray, probs: np.ndarray, kind: str, names: Sequence[str]) -> Any:
-    """ActiveLab's scores as cleanlab has them, in place of `relabel.doubts`, and always for the whole share."""
-    from cleanlab.multiannotator import get_active_learning_scores
-
-    people = sorted({who for said in votes for who, _ in said})
-    table = np.full((len(votes), len(people)), np.nan)
-    for row, said in enumerate(votes):
-        for who, labels in said:
-            table[row, people.index(who)] = names.index(labels[0])
-    probs = np.clip(np.asarray(probs, np.float64), 1e-9, 1)
-    with silent():
-        scores = get_active_learning_scores(table, probs / probs.sum(1, keepdims=True))[0]
-    return 2 - scores, 0.0
+ENOUGH, LEARNT = relabel.doubtful_from, train.learnt_from
 
 
 def with_ties(context: Any) -> Any:
@@ -177,6 +163,7 @@ def one_run(data: Path, work: Path, name: str, noise: str, arm: str, seed: int) 
         "seed": seed,
         "batch": -(-BATCH // asked),
         "share": ARMS[arm].get("share", 0.0),
+        "by": ARMS[arm].get("by", "doubt"),
         "asked": asked,
         "rule": ARMS[arm].get("rule", "majority"),
         "vectors": vectors.absolute(),
@@ -185,7 +172,6 @@ def one_run(data: Path, work: Path, name: str, noise: str, arm: str, seed: int) 
     }
     (root / "alloop.toml").write_text(CONFIG.format(**settings))
     project = alloop.create(root)[0]
-    relabel.doubts = activelab if ARMS[arm].get("activelab") else DOUBTS
     relabel.doubtful_from = (lambda config, error: 0.5) if ARMS[arm].get("half") else ENOUGH
     train.learnt_from = with_ties if ARMS[arm].get("ties") else LEARNT
     points: list[dict[str, Any]] = []
