@@ -298,8 +298,8 @@ def value_range(low: float, high: float) -> tuple[float, float]:
 
 
 def pays_for_test(reports: Sequence[Report]) -> bool:
-    """Whether people label the test texts too: the labels paid for are more than those trained on."""
-    return any(point["labels_paid"] != point["labels"] for report in reports for point in report["points"])
+    """Whether people label the test texts too, so that their labels are among those paid for."""
+    return any(report.get("pays_for_test") and report["points"] for report in reports)
 
 
 def measured_on(reports: Sequence[Report], metric: str) -> str:
@@ -654,7 +654,7 @@ def _rounds_table(report: Report, width: int) -> str:
         )
         for point in report["points"]
     ]
-    header = ("round", "labels", "strategy", metric_words(name), "macro-F1", "seconds")
+    header = ("round", "paid for", "strategy", metric_words(name), "macro-F1", "seconds")
     on = "" if report["measured_on"] == "test" else ", measured on random texts before they were labelled"
     return table(f"{report['project']}: rounds{on}", header, rows, width, words={2})
 

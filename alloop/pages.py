@@ -289,7 +289,7 @@ def _rounds(drawn: Sequence[Report]) -> str:
     names = plots.metric_names(drawn)
     tables = []
     for report in drawn:
-        head = "<th>round</th><th>labels</th>" + "".join(
+        head = "<th>round</th><th>labels paid for</th>" + "".join(
             _shown_for(name, names, "th", escape(f"{metric_words(name)} (95 %)")) for name in names
         )
         head += '<th class="words">strategy</th><th class="words">tuner</th><th>seconds</th>'

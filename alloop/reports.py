@@ -255,7 +255,7 @@ def report(project: Project) -> dict[str, Any]:
     Metrics are those of the test texts, all under the latest test labels; "measured_on" is "audit" where a project has
     no test texts, and the metrics are then those of the random texts, which every point has under "audit" too.
     "labels" is what a model was trained on, "labels_paid" every answer that people were paid for by then: of each
-    annotator, to each question. "anchoring" is how often
+    annotator, to each question, those about test texts too where "pays_for_test". "anchoring" is how often
     annotators agree with suggestions that they saw and that they did not see, None where they never saw one.
     "agreement" is how far they agree with each other, see `alloop.agreement`, None where no text has two answers;
     "self_agreement" how far each with themselves, see `alloop.repeats`, None where nobody was asked twice.
@@ -302,6 +302,7 @@ def report(project: Project) -> dict[str, Any]:
         "project": project.name,
         "kind": project.config.task.kind,
         "measured_on": measured_on,
+        "pays_for_test": project.config.evaluate.holdout > 0,
         "label_names": list(names or project.config.task.names),
         "points": points,
         "confusion": last.get("evaluate", {}).get("confusion"),

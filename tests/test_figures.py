@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from alloop.errors import DataError
-from alloop.figures import bands_png, curve_png, curve_text, training_panels, training_words, trainings, value_range
+from alloop.figures import (
+    bands_png,
+    curve_png,
+    curve_text,
+    pays_for_test,
+    training_panels,
+    training_words,
+    trainings,
+    value_range,
+)
 
 
 def made_up(project: str = "pets", rounds: int = 3, labels: tuple[str, ...] = ("cat", "dog"), **more: Any) -> Any:
@@ -56,6 +65,14 @@ def words_of(text: str, start: str) -> list[str]:
     return next(line for line in text.splitlines() if line.strip().startswith(start)).split()
 
 
+def test_second_opinions_are_paid_for_and_are_no_labels_of_test_texts() -> None:
+    report = made_up()
+    for point in report["points"]:
+        point["labels_paid"] += 10
+    assert not pays_for_test([report])
+    assert pays_for_test([{**report, "pays_for_test": True}])
+
+
 EMPTY = made_up(rounds=0, confusion=None)
 
 
@@ -93,7 +110,7 @@ def test_rounds_that_measured_nothing_are_drawn_without_a_curve(tmp_path: Path) 
     curve_png([report], tmp_path / "curve.png")
     text = curve_text([report])
     assert text.startswith("pets: rounds")
-    assert words_of(text, "1       25") == ["1", "25", "margin", "–", "–", "7.5"]
+    assert words_of(text, "1         25") == ["1", "25", "margin", "–", "–", "7.5"]
 
 
 def test_how_models_were_trained_is_drawn_below(tmp_path: Path) -> None:
@@ -156,7 +173,7 @@ def test_only_png_is_written(tmp_path: Path) -> None:
 
 def test_the_text_has_every_number_and_no_colour() -> None:
     text = curve_text([made_up()])
-    assert "3       75   margin     0.800 (0.75–0.85)   0.700 (0.65–0.75)       9.5" in text
+    assert "3         75   margin     0.800 (0.75–0.85)   0.700 (0.65–0.75)       9.5" in text
     assert "accuracy by labels paid for; bars: 95 % interval, 200 test texts" in text
     assert words_of(text, "cat  ") == ["cat", "0.80", "0.80", "0.80", "43"]
     assert words_of(text, "dog        cat") == ["dog", "cat", "3", "of", "43"]
