@@ -312,8 +312,8 @@ def interval(right: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[
 def rule_table(rows: Sequence[Mapping[str, Any]], texts: int, numbers: Sequence[int]) -> list[str]:
     """A line for each number of votes: accuracy of each rule, and how it differs from the majority's."""
     lines = [
-        "| votes | draws | tied | majority | dawid-skene | − majority | crowdlab | − majority | the model alone |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| votes | draws | tied | majority | {' | − majority | '.join(RULES[1:])} | − majority | the model alone |",
+        f"|{' --- |' * (2 * len(RULES) + 3)}",
     ]
     for n in numbers:
         found = [one["found"] for one in rows if (one["key"]["texts"], one["key"]["votes"]) == (texts, n)]
