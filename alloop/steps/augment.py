@@ -39,7 +39,7 @@ def do(context: Context) -> Done:
         return Done()
     made: list[Variant] = []
     for name in use:
-        if not needs_variants(context, name, len(resolved)):
+        if not needs_variants(context, name, resolved):
             continue
         of = parents(context, resolved)
         known = store.variant_keys(name, options_key(context.config, name))
