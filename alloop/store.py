@@ -899,6 +899,15 @@ class Store:
             self._sql("SELECT parent_id, id FROM variants WHERE augmenter = ? AND options = ?", (augmenter, options))
         )
 
+    def variant_labels(self, augmenter: str, options: str) -> dict[tuple[str, str], tuple[str, ...]]:
+        """(parent id, id) of every variant of this augmenter with these options -> its parent's labels then."""
+        rows = self._sql(
+            "SELECT v.parent_id, v.id, r.labels FROM variants v JOIN resolved r ON r.round = v.round"
+            " AND r.text_id = v.parent_id WHERE v.augmenter = ? AND v.options = ?",
+            (augmenter, options),
+        )
+        return {(parent, one): tuple(json.loads(labels)) for parent, one, labels in rows}
+
     def accepted_variants(self, augmenter: str, options: str) -> set[str]:
         """The ids of those that were not rejected."""
         query = "SELECT id FROM variants WHERE augmenter = ? AND options = ? AND rejected IS NULL"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -268,11 +269,32 @@ def test_no_variants_are_made_while_an_augmenter_stays_off(context: Context, mon
     assert grown.results["augment"]["on"] == ["swap-words", "keyboard"]
 
 
+def test_a_decision_falls_when_a_third_of_its_labels_has_changed(context: Context, monkeypatch: pytest.MonkeyPatch):
+    judged(context, monkeypatch, 0.02)
+    other = {"animal": ("vehicle",), "vehicle": ("animal",)}
+
+    def corrected(n: int) -> list[Resolved]:
+        return [replace(one, labels=other[one.labels[0]]) for one in labels[:n]] + labels[n:]
+
+    later, labels = more_labels(context, 40), resolved(context)
+    assert gate._standing(later, "keyboard", corrected(13)) is not None
+    assert gate._standing(later, "keyboard", corrected(14)) is None
+    assert gate._standing(later, "keyboard", labels[13:]) is not None
+    assert gate._standing(later, "keyboard", labels[14:]) is None, "they are gone"
+    assert not gate.needs_variants(later, "keyboard", labels[:10])
+
+
 def test_other_settings_are_decided_anew(context: Context, monkeypatch: pytest.MonkeyPatch):
     judged(context, monkeypatch, 0.02)
     later = more_labels(context, 41, per_text=2)
     judged(later, monkeypatch, -0.5)
     assert later.results["augment"]["on"] == []
+    model = later.config.model.model_copy(update={"max_tokens": 16})
+    shorter = Context(
+        later.project, replace(later.round, config=later.config.model_copy(update={"model": model}).snapshot())
+    )
+    assert gate._standing(later, "keyboard", resolved(context)) is not None
+    assert gate._standing(shorter, "keyboard", resolved(context)) is None, "the judge reads other texts"
 
 
 def test_with_too_few_labels_it_is_off_and_says_so(make_project: MakeProject, context: Context):

@@ -19,6 +19,23 @@ def test_vectors_are_read_once_and_stay_in_the_project(make_project, monkeypatch
     assert vectors(project, project.config, []).shape[0] == 0
 
 
+def test_vectors_are_read_again_when_the_directory_of_the_base_holds_another(make_project, monkeypatch):
+    project = make_project()
+    model = project.config.model.model_copy(update={"base": "bases/own"})
+    config = project.config.model_copy(update={"model": model})
+    base = project.root / "bases" / "own"
+    base.mkdir(parents=True)
+    (base / "model.safetensors").write_bytes(b"first")
+    said = {"first": 1.0, "then": 2.0}
+    monkeypatch.setattr(
+        "alloop.steps.stand_in._read",
+        lambda *given: np.full((len(given[-1]), 2), said[(base / "model.safetensors").read_text()], np.float32),
+    )
+    assert vectors(project, config, ["a bus"]).tolist() == [[1, 1]]
+    (base / "model.safetensors").write_bytes(b"then")
+    assert vectors(project, config, ["a bus"]).tolist() == [[2, 2]]
+
+
 def test_a_text_is_judged_by_a_model_that_has_not_seen_its_label(make_project):
     config = make_project().config
     x = np.repeat(np.eye(2, dtype=np.float32), 10, axis=0)

@@ -40,10 +40,16 @@ class UsedUpError(Exception):
 
 @dataclass
 class Ledger:
-    """What was asked so far in the project's life, and what came back."""
+    """What was asked so far in the project's life, and what came back.
+
+    A question without an answer is excused once another one has been answered: the endpoint is right, and the text it
+    asks about is not welcome.
+    """
 
     path: Path
     answers: dict[str, str] = field(default_factory=dict)
+    unanswered: set[str] = field(default_factory=set)  # since the last answer
+    excused: set[str] = field(default_factory=set)
     requests: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
@@ -77,6 +83,11 @@ class Ledger:
         self.cost += record["cost"]
         if record["answer"] is not None:
             self.answers[record["question"]] = record["answer"]
+        if record["answer"]:
+            self.excused |= self.unanswered
+            self.unanswered.clear()
+        else:
+            self.unanswered.add(record["question"])
 
 
 def checked_url(url: str) -> str:
@@ -135,6 +146,7 @@ class Endpoint:
         """
         if question in self.ledger.answers:
             return self.ledger.answers[question]
+        is_excused = question in self.ledger.excused
         attempt = 0
         while True:
             attempt += 1
@@ -146,7 +158,7 @@ class Endpoint:
             if got.refused is not None:
                 raise got.refused
             if got.answer is not None or got.is_strange:
-                self.strange = self.strange + 1 if got.is_strange else 0
+                self.strange = self.strange + (not is_excused) if got.is_strange else 0
                 if self.strange >= STRANGE_ANSWERS:
                     hint = "are url and model right, and is a proxy or a login page in between? Nothing is lost"
                     raise RemoteError(f"{self.url}: {got.error}, {self.strange} times in a row", hint)

@@ -20,8 +20,9 @@ SENTENCES = 20  # of a text are translated; the rest stays as it is
 LONGEST_SENTENCE = 1_000  # characters
 DRAWN_FROM = 50  # of the likeliest tokens, at each place
 
-# A sentence ends with its sign, or with its line.
-_SENTENCE = re.compile(r"\S[^\n\r]*?(?:[.!?…。！？]+[\"'”’»)\]]*(?=\s)|(?=[\n\r])|$)")
+# A sentence ends with its signs, or with its line. Of a long row of signs only the last ones are tried together: all of
+# them would be tried again from each.
+_SENTENCE = re.compile(r"\S[^\n\r]*?(?:[.!?…。！？]{1,9}[\"'”’»)\]]*(?=\s)|(?=[\n\r])|$)")
 _KEPT = re.compile(r"://|www\.|\S@\S|\$\{|%[(sd]|\[[A-Z]+\]|\w_|_\w|[{}<>\\|\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMBER = re.compile(r"\d+")
 

@@ -100,6 +100,11 @@ class Llm:
         if self.max_cost and not any(prices):
             raise ValueError(f"max_cost = {self.max_cost:g} says nothing without a price: set price_per_million_in")
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether a variant is written for the labels that its text has, and has to go with them."""
+        return self.mode == "write"
+
     def prepared(self, around: Surroundings) -> "Writer":
         """Raises ConfigError where the key is not there."""
         return Writer(self, around, self._endpoint(around.directory))

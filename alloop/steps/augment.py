@@ -1,6 +1,7 @@
 """Augment: variants of labelled texts that have none yet, those of them to learn from, and whether to."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from alloop.sharing import shared
 from alloop.steps.context import Context
 from alloop.steps.filters import Around, rejections
 from alloop.steps.gate import Verdict, needs_variants, record, verdicts
-from alloop.steps.policies import learnable, options_key, parents, variants_wanted
+from alloop.steps.policies import learnable, options_key, parents, variants_wanted, written_for_others
 from alloop.steps.pull import learnt_from, seen_labels
 from alloop.steps.stand_in import vectors
 from alloop.store import Resolved, Variant
@@ -38,7 +39,7 @@ def do(context: Context) -> Done:
         return Done()
     made: list[Variant] = []
     for name in use:
-        if not needs_variants(context, name, len(resolved)):
+        if not needs_variants(context, name, resolved):
             continue
         of = parents(context, resolved)
         known = store.variant_keys(name, options_key(context.config, name))
@@ -72,9 +73,10 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     augmenter = context.project.augmenter(context.config, name)
     processes = 1 if getattr(augmenter, "one_process", False) else None
     stored = json.dumps(options, sort_keys=True)
-    have = context.project.store.variant_counts(name, stored)
+    outdated = Counter(parent for parent, _ in written_for_others(context, name, resolved))
+    have = Counter(context.project.store.variant_counts(name, stored)) - outdated
     wanted = variants_wanted(context.config, resolved)
-    missing = [one for one in resolved if have.get(one.text_id, 0) < wanted[one.text_id]]
+    missing = [one for one in resolved if have[one.text_id] < wanted[one.text_id]]
     if missing and isinstance(augmenter, Prepares):
         augmenter = augmenter.prepared(_surroundings(name, context, resolved))
     texts = context.project.store.texts([one.text_id for one in missing])

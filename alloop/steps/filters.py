@@ -110,9 +110,9 @@ def _near(around: Around, rows: Sequence[Variant]) -> list[str | None]:
     store = around.context.project.store
     variants = shingled([row[2] for row in rows])
     found: list[str | None] = [None] * len(rows)
-    pool = list(store.pool_ids())
-    with progress("augment: comparing variants with all texts", len(pool)) as advance:
-        for ids, whose in ((store.test_ids(), "a test text"), (pool, "another text")):
+    pool, test = list(store.pool_ids()), store.test_ids()
+    with progress("augment: comparing variants with all texts", len(pool) + len(test)) as advance:
+        for ids, whose in ((test, "a test text"), (pool, "another text")):
             most = np.zeros(len(rows), np.float32)
             for some in _parts(ids):
                 place = {text_id: row for row, text_id in enumerate(some)}

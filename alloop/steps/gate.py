@@ -2,8 +2,8 @@
 
 Cross-validation, paired: on the same folds a model learns the other folds' texts with and without their variants, and
 both judge the same real texts. On are augmenters whose gain has a lower bound above zero; a bound says what other
-texts might have shown. It is decided once there are LEAST labels, and again when they have grown by half since or the
-settings changed; until then the last decision stands.
+texts might have shown. It is decided once there are LEAST labels, and again when they have grown by half since, a third
+of them is gone or other labels by now, or the settings changed; until then the last decision stands.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ from alloop.tuning._mixup import with_mixed
 from alloop.work import load_predictions, write_fit, write_predict
 
 LEAST = 20  # labels
-GROWN = 1.5  # times as many labels as at the last decision: decide anew
+GROWN = 1.5  # times as many labels as at the last decision, or as are left of it: decide anew
 FOLDS = 5
 JUDGEMENTS = 600  # of texts: few labels are judged several times, with other folds each, and the mean counts
 MOST_REPEATS = 10
@@ -115,7 +115,7 @@ def verdicts(
     found, without = [], None
     began = now()
     for name in config.augment.use:
-        before = _standing(context, name, len(resolved))
+        before = _standing(context, name, resolved)
         if before is not None:
             found.append(before)
         elif (why := _cannot_be_judged(labelled, name)) is not None:
@@ -134,12 +134,12 @@ def verdicts(
     return found
 
 
-def needs_variants(context: Context, name: str, labels: int) -> bool:
+def needs_variants(context: Context, name: str, resolved: Sequence[Resolved]) -> bool:
     """Whether an augmenter's variants are learnt from or judged in this round; those of one that stays off can wait."""
     if context.config.augment.gate == "off":
         return True
-    before = _standing(context, name, labels)
-    return labels >= LEAST if before is None else before.is_on
+    before = _standing(context, name, resolved)
+    return len(resolved) >= LEAST if before is None else before.is_on
 
 
 def record(context: Context, found: Sequence[Verdict]) -> None:
@@ -164,16 +164,22 @@ def _key(context: Context, name: str) -> str:
     judge = "features" if config.augment.gate == "features" else config.model.tuner
     settings = config.augment.model_dump(exclude={"use"})
     options = [config.options_of(name), config.options_of(judge)]
-    return fingerprint([name, settings, options, judge, config.model.base, config.task.kind, config.task.names])
+    model = [config.model.base, config.model.max_tokens]
+    return fingerprint([name, settings, options, judge, model, config.task.kind, config.task.names])
 
 
-def _standing(context: Context, name: str, labels: int) -> Verdict | None:
-    """The last decision, where it is still good."""
-    key = _key(context, name)
-    same = [job for job in context.project.store.jobs("gate") if job.config["key"] == key and job.result is not None]
-    if not same or labels >= GROWN * same[-1].config["labels"]:
+def _standing(context: Context, name: str, resolved: Sequence[Resolved]) -> Verdict | None:
+    """The last decision, where it is still good: on labels that are nearly as many, and most of them the same."""
+    key, store, rename = _key(context, name), context.project.store, context.config.task.rename
+    same = [job for job in store.jobs("gate") if job.config["key"] == key and job.result is not None]
+    if not same:
         return None
-    return _of_job(same[-1])
+    last = _of_job(same[-1])
+    then = {
+        one.text_id: {rename.get(label, label) for label in one.labels} for one in store.resolved(last.round, "pool")
+    }
+    left = sum(then.get(one.text_id) == set(one.labels) for one in resolved)
+    return None if len(resolved) >= GROWN * last.labels or last.labels >= GROWN * left else last
 
 
 def _of_job(job: JobRow) -> Verdict:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from alloop.config import Config
+from alloop.ingest import text_id as id_of
 from alloop.steps.context import Context
 from alloop.store import Resolved, Variant
 
@@ -54,12 +55,28 @@ def learnable(
     `new` are variants that are not stored yet. `augmenters` is how many make variants to learn from.
     """
     of = parents(context, resolved)
+    outdated = written_for_others(context, name, of)
     made = context.project.store.variants(context.round.number, name, options_key(context.config, name))
+    if outdated:
+        made.update({one: [text for text in made[one] if (one, id_of(text)) not in outdated] for one, _ in outdated})
     for row in new:
         if row[3] == name and row[6] is None:
             made[row[1]].append(row[2])
     wanted = variants_wanted(context.config, of, augmenters)
     return {one.text_id: made[one.text_id][: wanted[one.text_id]] for one in of if one.text_id in made}
+
+
+def written_for_others(context: Context, name: str, resolved: Sequence[Resolved]) -> set[tuple[str, str]]:
+    """(parent id, id) of variants that an augmenter wrote for other labels than their parents have by now."""
+    if not getattr(context.project.augmenter(context.config, name), "reads_labels", False):
+        return set()
+    rename, today = context.config.task.rename, {one.text_id: set(one.labels) for one in resolved}
+    then = context.project.store.variant_labels(name, options_key(context.config, name))
+    return {
+        (parent, one)
+        for (parent, one), labels in then.items()
+        if parent in today and {rename.get(label, label) for label in labels} != today[parent]
+    }
 
 
 def options_key(config: Config, name: str) -> str:

@@ -33,7 +33,7 @@ def vectors(project: Project, config: Config, texts: Sequence[str]) -> np.ndarra
     spec = project.located(TunerSpec("features", options))
     if given.get("vectors"):
         return _read(project, config, spec, texts)
-    root = project.root / "cache" / "vectors" / fingerprint(options)
+    root = project.root / "cache" / "vectors" / fingerprint([options, _files(Path(str(spec.options["base"])))])
     known = _known(root)
     missing = {key_of(text): text for text in texts if key_of(text) not in known}
     if missing:
@@ -45,6 +45,15 @@ def vectors(project: Project, config: Config, texts: Sequence[str]) -> np.ndarra
         publish(root / fingerprint(sorted(missing)), fill)
         known = _known(root)
     return np.stack([known[key_of(text)] for text in texts]) if texts else np.zeros((0, 0), np.float32)
+
+
+def _files(base: Path) -> list[tuple[str, int, int]]:
+    """Stands for what is in the directory of a base; nothing of one that is none, as a name on the Hub does not change.
+
+    Who trains a base further in its place has other vectors.
+    """
+    files = sorted(base.expanduser().glob("*.*"))
+    return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files if one.is_file()]
 
 
 def _read(project: Project, config: Config, spec: TunerSpec, texts: Sequence[str]) -> np.ndarray:

@@ -98,6 +98,8 @@ def test_sentences_end_with_their_sign_or_their_line_and_only_the_first_twenty_a
     ]
     assert len(back_translation.sentences("a bus. " * 100)) == 20
     assert back_translation.sentences("a bus " * 100_000) == [], "no sentence of a megabyte"
+    assert back_translation.sentences(f"a bus{'?' * 30} and so") == [(0, 35), (36, 42)]
+    assert back_translation.sentences("." * 20_000 + "a") == []  # took ten seconds, as its square
 
 
 def test_hostile_texts_come_through(models):

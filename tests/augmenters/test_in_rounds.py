@@ -1,6 +1,7 @@
 """Augmenters that ask a model, in whole rounds."""
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from alloop.files import read_lines
 from alloop.outgoing import export_project
 from alloop.project import check_plugins
 from alloop.rounds import run_round
+from alloop.steps import augment, policies
+from alloop.steps.context import Context
 from tests.augmenters.chat import completion, failure, parent, serving
 from tests.conftest import project_toml
 from tests.tuning.families import make_checkpoint
@@ -94,6 +97,38 @@ def test_neither_test_texts_nor_texts_without_a_label_are_sent(make_project):
     for secret in (project.store.test_ids(), sorted(project.store.audit_ids(3))):
         assert secret
         assert not sent & {text.text for text in project.store.texts(secret)}
+
+
+def test_what_was_written_for_a_label_goes_when_its_text_gets_another(make_project):
+    """The number of an answer is in it, and so is the label that was asked for."""
+
+    def write(number, body):
+        label = "animal" if 'label "animal"' in body["messages"][1]["content"] else "vehicle"
+        return completion(f'["number {number} is about one {label}"]')
+
+    with serving(write) as chat:
+        project = make_project(more=asking(chat, mode='"write"'))
+        for _ in range(2):
+            run_round(project)
+        context = Context(project, project.store.rounds()[1])
+        before = project.store.resolved(2, "pool")
+        other = {"animal": ("vehicle",), "vehicle": ("animal",)}
+        changed = [replace(one, labels=other[one.labels[0]]) if place < 3 else one for place, one in enumerate(before)]
+        with project.store.transaction():
+            later = project.store.open_round(context.round.config, 0, {})
+            project.store.add_resolved(later.number, changed)
+        context = Context(project, later)
+        done = augment.do(context)
+        with project.store.transaction():
+            augment.save(context, done)
+        assert augment.do(context).rows == [], "nobody is asked again"
+    labels = {one.text_id: one.labels[0] for one in changed}
+    learnt = policies.learnable(context, "llm", changed)
+    assert {text.rsplit(" ", 1)[1] == labels[one] for one, made in learnt.items() for text in made} == {True}
+    assert len(learnt) == len(policies.parents(context, changed))
+    earlier = policies.learnable(Context(project, project.store.rounds()[1]), "llm", before)
+    then = {one.text_id: one.labels[0] for one in before}
+    assert {text.rsplit(" ", 1)[1] == then[one] for one, made in earlier.items() for text in made} == {True}
 
 
 def test_what_was_paid_for_goes_along_with_an_exported_project(make_project, tmp_path):

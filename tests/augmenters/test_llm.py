@@ -236,6 +236,19 @@ def test_what_would_be_refused_again_is_asked_once(status, says, writer):
     assert "[options.llm]" in caught.value.hint
 
 
+def test_texts_that_were_not_accepted_before_are_no_sign_that_the_endpoint_is_wrong(writer):
+    """They are all that is asked for in a round that brings no labels."""
+    labels = {f"text number {number}": ("card",) for number in range(2 * _endpoint.STRANGE_ANSWERS)}
+    refused = list(labels)[::2]
+    with serving(lambda number, body: failure(400) if parent(body) in refused else echo(number, body)) as chat:
+        made(writer(chat.url, labels=labels), *labels)
+        assert made(writer(chat.url, labels=labels), *refused) == [[]] * len(refused)
+    with serving(lambda number, body: failure(400)) as chat:
+        for _ in range(2):  # nothing was answered: the second time it may be the endpoint still
+            with pytest.raises(RemoteError, match="5 times in a row"):
+                made(writer(chat.url, labels=labels), *refused)
+
+
 def test_one_text_that_is_not_accepted_does_not_stop_the_others(writer):
     with serving(lambda number, body: failure(400, "too long") if parent(body) == TEXT else echo(number, body)) as chat:
         found = made(writer(chat.url), *LABELS)
