@@ -955,11 +955,9 @@ class Store:
 
     def picks(self, number: int) -> list[PickRow]:
         """What a round chose, in the order annotators see it."""
-        # a database that only commands which write bring up to date knows no purpose
-        purpose = "purpose" if "m005_purpose" in self._applied() else "iif(probability IS NULL, 'pick', 'random')"
         rows = self._sql(
-            f"SELECT text_id, rank, score, strategy, probability, predicted, {purpose} FROM picks WHERE round = ?"
-            " ORDER BY rank",
+            f"SELECT text_id, rank, score, strategy, probability, predicted, {self._purpose()} FROM picks"
+            " WHERE round = ? ORDER BY rank",
             (number,),
         )
         return [
@@ -967,11 +965,15 @@ class Store:
             for row in rows
         ]
 
+    def _purpose(self) -> str:
+        """A pick's purpose in SQL, also of a database that only commands which write bring up to date."""
+        return "purpose" if "m005_purpose" in self._applied() else "iif(probability IS NULL, 'pick', 'random')"
+
     def first_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
         """text id -> what the model said of it when a round first picked it: it had not learnt from its label."""
         rows = self._sql(
             "SELECT text_id, predicted FROM picks WHERE round < ? AND predicted IS NOT NULL"
-            " AND purpose IN ('pick', 'random') ORDER BY round DESC",
+            f" AND {self._purpose()} IN ('pick', 'random') ORDER BY round DESC",
             (before_round,),
         )
         return {text_id: json.loads(predicted) for text_id, predicted in rows}
@@ -979,8 +981,8 @@ class Store:
     def asked_how(self, before_round: int) -> dict[str, tuple[int, bool]]:
         """text id -> the last round before this one that picked it as a new one, and whether it was drawn uniformly."""
         rows = self._sql(
-            "SELECT text_id, round, purpose = 'random' FROM picks WHERE round < ? AND purpose IN ('pick', 'random')"
-            " ORDER BY round",
+            f"SELECT text_id, round, {self._purpose()} = 'random' FROM picks WHERE round < ?"
+            f" AND {self._purpose()} IN ('pick', 'random') ORDER BY round",
             (before_round,),
         )
         return {text_id: (number, bool(is_random)) for text_id, number, is_random in rows}

@@ -262,3 +262,10 @@ def test_an_answer_against_the_models_suggestion_is_listed(make_project: Callabl
         assert item["given"] != item["says"]
         assert item["round"] >= 2
         assert not item["is_shown"]
+
+
+def test_where_no_label_was_ever_given_the_balance_says_so(make: Make) -> None:
+    project = make([(f"text {n} about nothing much", "[]", {}) for n in range(12)], kind="multi")
+    assert found_in(project)["balance"]["ratio"] is None
+    said = " ".join(done("audit", project.root).out.split())
+    assert "How often each label is given: nobody uses: animal, vehicle; 12 texts have none of the labels." in said

@@ -201,7 +201,9 @@ def _language_entry(item: Found, name: Name) -> Entry:
 def _balance(section: Found, found: Found, name: Name) -> str:
     unused = [name(one["label"]) for one in section["items"] if one["is_unused"]]
     rare = [name(one["label"]) for one in section["items"] if one["is_rare"]]
-    said = [f"the most frequent label is given {section['ratio']:g} times as often as the rarest in use"]
+    said = []
+    if section["ratio"] is not None:
+        said.append(f"the most frequent label is given {section['ratio']:g} times as often as the rarest in use")
     said += [f"nobody uses: {', '.join(unused)}"] if unused else []
     said += [f"rare: {', '.join(rare)}"] if rare else []
     if section.get("without"):
