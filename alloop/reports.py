@@ -96,7 +96,7 @@ def _review(store: Store, tasks: Mapping[str, bool]) -> dict[str, int] | None:
     if pushed is None or any(one.config.get("review") == pushed.id and one.result for one in jobs):
         return None
     answered = [tasks[one["key"]] for one in pushed.config["tasks"] if one["key"] in tasks]
-    return {"tasks": len(answered), "answered": sum(answered)}
+    return {"tasks": len(answered), "answered": sum(answered)} if answered else None
 
 
 def _pulled(store: Store, what: str) -> int:

@@ -449,6 +449,16 @@ class Store:
             for table in ("resolved", "picks", "tasks", "annotations", "sources", "stop_set"):
                 self._sql(f"DELETE FROM {table} WHERE text_id = ?", (text_id,))
             self._sql("DELETE FROM variants WHERE parent_id = ?", (text_id,))
+            for column, key, name in (
+                ("config", "$.tasks", "$.text_id"),
+                ("result", "$.changes", "$.id"),
+            ):  # of reviews
+                self._sql(
+                    f"UPDATE jobs SET {column} = json_set({column}, ?, (SELECT json_group_array(json(value))"
+                    f" FROM json_each({column}, ?) WHERE json_extract(value, ?) <> ?))"
+                    f" WHERE json_type({column}, ?) = 'array' AND kind = 'audit'",
+                    (key, key, name, text_id, key),
+                )
             gone += self._sql("DELETE FROM texts WHERE id = ?", (text_id,)).rowcount
         return gone
 
@@ -605,10 +615,6 @@ class Store:
     def reviewed_ids(self) -> set[str]:
         """The texts whose label was sent back to annotators, answered or not."""
         return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'review'")}
-
-    def random_ids(self) -> set[str]:
-        """The texts that were drawn at random and asked about for it."""
-        return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'random'")}
 
     def open_to_suggestions(self, keys: Sequence[str]) -> set[str]:
         """Which of these tasks are recorded here as not blind."""

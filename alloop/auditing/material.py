@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from alloop.config import Config
-from alloop.consensus import consensus_rules
 from alloop.project import Project
 from alloop.similar import LONGEST
 from alloop.steps import stand_in
-from alloop.steps.pull import usable_votes
+from alloop.steps.pull import agreed, usable_votes
 from alloop.store import Resolved
 
 MOST_READ = 200_000  # pool texts that are compared and whose language is guessed
@@ -112,8 +111,7 @@ def material(project: Project) -> Material:
     config, store = project.config, project.store
     task, test_ids = config.task, set(store.test_ids())
     votes, _ = usable_votes(store.answers(), task.names, task.rename, task.kind)
-    decided = consensus_rules.build("majority")(votes, task.kind, task.names)
-    every = [Resolved(one, labels, sure, len(votes[one])) for one, (labels, sure) in sorted(decided.items())]
+    every, _ = agreed(project, config)
     resolved = tuple(one for one in every if one.text_id not in test_ids)
     if config.evaluate.holdout:
         test = {one.text_id: one.labels for one in every if one.text_id in test_ids}
