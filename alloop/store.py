@@ -718,14 +718,16 @@ class Store:
         """(text id, annotator, labels, whether a suggestion stood beside it) of every label that stands.
 
         In the order they came, each annotator once per text with the later answer; but each row of a file by itself, as
-        a file may hold what several people said. Hidden repeats are left out: they are for comparing one with oneself.
+        a file may hold what several people said. Left out is what was asked again: second opinions and reviews are
+        about doubtful labels alone, on which people agree less than elsewhere, and repeats compare one with oneself.
         """
         predicted = "coalesce(k.predicted, p.predicted)" if "m003_predicted" in self._applied() else "p.predicted"
         rows = self._sql(
             f"SELECT a.text_id, a.annotator, a.labels, a.backend, a.remote_id, k.blind = 0 AND {predicted} IS NOT NULL"
             f" FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id LEFT JOIN tasks k ON k.key = a.task_key"
             " LEFT JOIN picks p ON p.round = k.round AND p.text_id = k.text_id WHERE a.state = 'labelled'"
-            " AND t.removed_at IS NULL AND coalesce(k.purpose, '') <> 'repeat' ORDER BY a.seq"
+            " AND t.removed_at IS NULL AND coalesce(k.purpose, '') NOT IN ('relabel', 'review', 'repeat')"
+            " ORDER BY a.seq"
         )
         found = {}
         for text_id, who, labels, backend, remote_id, is_shown in rows:
