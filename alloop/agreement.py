@@ -1,7 +1,8 @@
 """How far annotators agree with each other: Krippendorff's alpha, Cohen's kappa of pairs, and each with the others.
 
 Only independent answers are compared. Who saw a model's suggestion may have followed it, and two who followed the same
-one agree for no merit of theirs: answers to tasks that showed one are left out, and counted. Annotators are called a1,
+one agree for no merit of theirs: answers to tasks that showed one are left out, and counted. So is what was asked again
+because a label was in doubt: people agree less there than elsewhere. Annotators are called a1,
 a2, … in the order of their first answer: a report is shown around, and a name is nobody's business there.
 """
 
@@ -194,7 +195,7 @@ def agreement_words(found: Mapping[str, Any]) -> list[str]:
                 "answers."
             )
     else:
-        words.append("No text has answers of two annotators who saw no suggestion.")
+        words.append("No text has independent answers of two annotators.")
     if found["left_out"]:
         count = f"{found['left_out']:,} answer{'s' if found['left_out'] != 1 else ''}"
         words.append(f"Not compared: {count} given beside a model's suggestion, which people may have followed.")

@@ -96,7 +96,7 @@ def _review(store: Store, tasks: Mapping[str, bool]) -> dict[str, int] | None:
     if pushed is None or any(one.config.get("review") == pushed.id and one.result for one in jobs):
         return None
     answered = [tasks[one["key"]] for one in pushed.config["tasks"] if one["key"] in tasks]
-    return {"tasks": len(answered), "answered": sum(answered)}
+    return {"tasks": len(answered), "answered": sum(answered)} if answered else None
 
 
 def _pulled(store: Store, what: str) -> int:
@@ -330,7 +330,7 @@ def _agreement(project: Project) -> dict[str, Any] | None:
         if not is_shown:
             independent[text_id].append((who, labels))
     compared, _ = usable_votes(independent, task.names, task.rename, task.kind)
-    called = aliases([who for _, who, _, _ in spoken])
+    called = _called(project)
     quality = {called[who]: value for who, value in annotator_qualities(project, config, votes).items()}
     found = agreement(compared, task.kind, task.names, called)
     return {
@@ -347,9 +347,15 @@ def _self_agreement(project: Project) -> dict[str, Any] | None:
     found = self_agreement(project.store, project.config.task.rename)
     if found is None:
         return None
-    called = aliases([who for _, who, _, _ in project.store.spoken()])
+    called = _called(project)
     people = [{**one, "annotator": called.get(one["annotator"], "a?")} for one in found["annotators"]]
     return {**found, "annotators": people}
+
+
+def _called(project: Project) -> dict[str, str]:
+    """What each annotator is called, those last who only ever answered what was asked again."""
+    again = (who for said in project.store.answers().values() for who, _ in said)
+    return aliases([*(who for _, who, _, _ in project.store.spoken()), *again])
 
 
 def _stopping_series(stop: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:

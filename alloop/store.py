@@ -449,6 +449,16 @@ class Store:
             for table in ("resolved", "picks", "tasks", "annotations", "sources", "stop_set"):
                 self._sql(f"DELETE FROM {table} WHERE text_id = ?", (text_id,))
             self._sql("DELETE FROM variants WHERE parent_id = ?", (text_id,))
+            for column, key, name in (
+                ("config", "$.tasks", "$.text_id"),
+                ("result", "$.changes", "$.id"),
+            ):  # of reviews
+                self._sql(
+                    f"UPDATE jobs SET {column} = json_set({column}, ?, (SELECT json_group_array(json(value))"
+                    f" FROM json_each({column}, ?) WHERE json_extract(value, ?) <> ?))"
+                    f" WHERE json_type({column}, ?) = 'array' AND kind = 'audit'",
+                    (key, key, name, text_id, key),
+                )
             gone += self._sql("DELETE FROM texts WHERE id = ?", (text_id,)).rowcount
         return gone
 
@@ -606,10 +616,6 @@ class Store:
         """The texts whose label was sent back to annotators, answered or not."""
         return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'review'")}
 
-    def random_ids(self) -> set[str]:
-        """The texts that were drawn at random and asked about for it."""
-        return {row[0] for row in self._sql("SELECT text_id FROM tasks WHERE purpose = 'random'")}
-
     def open_to_suggestions(self, keys: Sequence[str]) -> set[str]:
         """Which of these tasks are recorded here as not blind."""
         return {row[0] for row in self._by_ids("SELECT key FROM tasks WHERE blind = 0 AND key IN", keys)}
@@ -712,14 +718,16 @@ class Store:
         """(text id, annotator, labels, whether a suggestion stood beside it) of every label that stands.
 
         In the order they came, each annotator once per text with the later answer; but each row of a file by itself, as
-        a file may hold what several people said. Hidden repeats are left out: they are for comparing one with oneself.
+        a file may hold what several people said. Left out is what was asked again: second opinions and reviews are
+        about doubtful labels alone, on which people agree less than elsewhere, and repeats compare one with oneself.
         """
         predicted = "coalesce(k.predicted, p.predicted)" if "m003_predicted" in self._applied() else "p.predicted"
         rows = self._sql(
             f"SELECT a.text_id, a.annotator, a.labels, a.backend, a.remote_id, k.blind = 0 AND {predicted} IS NOT NULL"
             f" FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id LEFT JOIN tasks k ON k.key = a.task_key"
             " LEFT JOIN picks p ON p.round = k.round AND p.text_id = k.text_id WHERE a.state = 'labelled'"
-            " AND t.removed_at IS NULL AND coalesce(k.purpose, '') <> 'repeat' ORDER BY a.seq"
+            " AND t.removed_at IS NULL AND coalesce(k.purpose, '') NOT IN ('relabel', 'review', 'repeat')"
+            " ORDER BY a.seq"
         )
         found = {}
         for text_id, who, labels, backend, remote_id, is_shown in rows:
@@ -964,11 +972,9 @@ class Store:
 
     def picks(self, number: int) -> list[PickRow]:
         """What a round chose, in the order annotators see it."""
-        # a database that only commands which write bring up to date knows no purpose
-        purpose = "purpose" if "m005_purpose" in self._applied() else "iif(probability IS NULL, 'pick', 'random')"
         rows = self._sql(
-            f"SELECT text_id, rank, score, strategy, probability, predicted, {purpose} FROM picks WHERE round = ?"
-            " ORDER BY rank",
+            f"SELECT text_id, rank, score, strategy, probability, predicted, {self._purpose()} FROM picks"
+            " WHERE round = ? ORDER BY rank",
             (number,),
         )
         return [
@@ -976,11 +982,15 @@ class Store:
             for row in rows
         ]
 
+    def _purpose(self) -> str:
+        """A pick's purpose in SQL, also of a database that only commands which write bring up to date."""
+        return "purpose" if "m005_purpose" in self._applied() else "iif(probability IS NULL, 'pick', 'random')"
+
     def first_predictions(self, before_round: int) -> dict[str, dict[str, float]]:
         """text id -> what the model said of it when a round first picked it: it had not learnt from its label."""
         rows = self._sql(
             "SELECT text_id, predicted FROM picks WHERE round < ? AND predicted IS NOT NULL"
-            " AND purpose IN ('pick', 'random') ORDER BY round DESC",
+            f" AND {self._purpose()} IN ('pick', 'random') ORDER BY round DESC",
             (before_round,),
         )
         return {text_id: json.loads(predicted) for text_id, predicted in rows}
@@ -988,8 +998,8 @@ class Store:
     def asked_how(self, before_round: int) -> dict[str, tuple[int, bool]]:
         """text id -> the last round before this one that picked it as a new one, and whether it was drawn uniformly."""
         rows = self._sql(
-            "SELECT text_id, round, purpose = 'random' FROM picks WHERE round < ? AND purpose IN ('pick', 'random')"
-            " ORDER BY round",
+            f"SELECT text_id, round, {self._purpose()} = 'random' FROM picks WHERE round < ?"
+            f" AND {self._purpose()} IN ('pick', 'random') ORDER BY round",
             (before_round,),
         )
         return {text_id: (number, bool(is_random)) for text_id, number, is_random in rows}

@@ -12,8 +12,10 @@ from alloop.agreement import agreement, agreement_words, aliases, cohen_kappa, k
 from alloop.consensus import Votes
 from alloop.figures import curve_text
 from alloop.pages import page
+from alloop.records import Annotation, Task
 from alloop.reports import report
 from alloop.rounds import run_round
+from tests.audited import audited
 from tests.test_pages import a_report
 
 LABELS = ("a", "b", "c")
@@ -218,6 +220,26 @@ def test_of_many_annotators_a_page_shows_the_first_and_says_how_many_more():
     assert "and 30 more: alloop report --json has all" in curve_text([full])
 
 
+def test_what_is_asked_again_because_it_is_in_doubt_does_not_lower_the_agreement(tmp_path):
+    project = audited(tmp_path, [(f"text {n} about nothing", "", {}) for n in range(4)])
+    first, *others = project.store.pool_ids()
+    asked = [(one, "pick", 1, who, "animal") for one in (first, *others) for who in ("ann", "bob")]
+    asked += [(first, "relabel", 2, "cat", "vehicle"), (first, "relabel", 2, "ann", "vehicle")]
+    keys = {f"x:{one}:{ask}": (one, purpose) for one, purpose, ask, _, _ in asked}
+    with project.store.transaction():
+        tasks = [Task(key, one, "", purpose, 1, 1, True) for key, (one, purpose) in keys.items()]
+        project.store.add_tasks(tasks, {key: key for key in keys})
+        given = [
+            Annotation(f"{one}:{ask}:{who}", "1", f"x:{one}:{ask}", one, who, "labelled", (label,), None, "2026-01-01")
+            for one, _, ask, who, label in asked
+        ]
+        project.store.add_annotations("terminal", given)
+    found = report(project)["agreement"]
+    assert (found["texts"], found["answers"], found["tied"]) == (4, 8, 0)
+    assert [(pair["agree"], pair["n"]) for pair in found["pairs"]] == [(1.0, 4)]
+    assert [one["annotator"] for one in found["annotators"]] == ["a1", "a2"]
+
+
 @pytest.mark.slow
 def test_answers_beside_a_suggestion_are_left_out_and_counted(make_project):
     project = make_project(more=CREW.format("majority", 'suggest = "all"\n'))
@@ -226,7 +248,7 @@ def test_answers_beside_a_suggestion_are_left_out_and_counted(make_project):
     found = report(project)["agreement"]
     shown = [one for one in project.store.judged_picks() if one.is_shown]
     assert found["left_out"] == len(shown) > 0
-    assert found["answers"] + found["left_out"] == sum(map(len, project.store.answers().values()))
+    assert found["answers"] + found["left_out"] == len(project.store.spoken())
 
 
 @pytest.mark.slow

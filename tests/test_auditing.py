@@ -11,10 +11,13 @@ import pytest
 
 from alloop import auditing
 from alloop.auditing.confusions import differences
+from alloop.auditing.material import material
 from alloop.auditing.slices import _chosen, _measured
 from alloop.auditing.strays import neighbour_distance
 from alloop.auditing.suspects import suspects
+from alloop.ingest import text_id
 from alloop.project import Project
+from alloop.records import Annotation
 from alloop.rounds import run_round
 from tests.audited import OTHER, WRONG, audited, labelled, write
 from tests.command import alloop, done
@@ -262,3 +265,31 @@ def test_an_answer_against_the_models_suggestion_is_listed(make_project: Callabl
         assert item["given"] != item["says"]
         assert item["round"] >= 2
         assert not item["is_shown"]
+
+
+def test_where_no_label_was_ever_given_the_balance_says_so(make: Make) -> None:
+    project = make([(f"text {n} about nothing much", "[]", {}) for n in range(12)], kind="multi")
+    assert found_in(project)["balance"]["ratio"] is None
+    said = " ".join(done("audit", project.root).out.split())
+    assert "How often each label is given: nobody uses: animal, vehicle; 12 texts have none of the labels." in said
+
+
+def test_the_labels_audited_are_those_that_models_learn_from(make: Make) -> None:
+    project = make([(text, "", {}) for text, _ in sentences()])
+    config = project.root / "alloop.toml"
+    config.write_text(config.read_text().replace("[annotate]", "[annotate]\nconsensus = 'dawid-skene'"))
+    project = Project.open(project.root)
+    votes = []
+    for at, (text, label) in enumerate(sentences()):
+        turned = {"ann": False, "bob": False, "cat": bool(at & 1), "dan": bool(at & 2), "eve": bool(at & 4)}
+        votes += [(text, who, OTHER[label] if is_wrong else label) for who, is_wrong in turned.items()]
+    with project.store.transaction():
+        project.store.add_annotations(
+            "terminal",
+            [
+                Annotation(f"{text}#{who}", "1", None, text_id(text), who, "labelled", (said,), None, "2026-01-01")
+                for text, who, said in votes
+            ],
+        )
+    found = material(project).labels
+    assert found == {text_id(text): (label,) for text, label in sentences()}, "also where three of five are wrong"

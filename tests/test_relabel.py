@@ -14,6 +14,7 @@ from alloop.reports import outcome_text, report
 from alloop.rounds import run_round
 from alloop.steps.activelab import activelab
 from alloop.steps.relabel import MOST_ASKED, doubts
+from tests.command import done
 
 MakeProject = Callable[..., Project]
 LABELS = ("cat", "dog", "hen")
@@ -176,12 +177,15 @@ def test_an_older_projects_picks_are_told_apart_by_their_probability(make_projec
     project = make_project(batch=10)
     run_round(project)
     purposes = [one.purpose for one in project.store.picks(1)]
+    how, predicted = project.store.asked_how(2), project.store.first_predictions(2)
     connection = sqlite3.connect(project.root / "alloop.db")
     connection.execute("ALTER TABLE picks DROP COLUMN purpose")
     connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_purpose'")
     connection.commit()
     older = Project.open(project.root)
     assert [one.purpose for one in older.store.picks(1)] == purposes  # as read-only commands see them
+    assert (older.store.asked_how(2), older.store.first_predictions(2)) == (how, predicted)
+    done("audit", project.root, "--json")
     older.store.migrate()
     assert [one.purpose for one in older.store.picks(1)] == purposes
     assert sorted(set(purposes)) == ["pick", "random"]

@@ -61,7 +61,9 @@ def test_the_most_suspicious_labels_are_asked_again_blind_and_once(make: Make) -
     assert len(asked(project)) == len(tasks(project)) == 3
 
 
-@pytest.mark.parametrize(("words", "n"), [(("--most", 2), 2), (("--share", 0.1), 8), (("--share", 1), 80)])
+@pytest.mark.parametrize(
+    ("words", "n"), [(("--most", 2), 2), (("--share", 0.1), 8), (("--share", 0.001), 1), (("--share", 1), 80)]
+)
 def test_how_many_are_asked_can_be_said(make: Make, words: Sequence[object], n: int) -> None:
     project = make(pool())
     done("audit", project.root, "--push", *words)
@@ -138,7 +140,7 @@ def test_what_was_reviewed_is_not_asked_again(make: Make) -> None:
     given = {text: label for text, label, _ in labelled()}
     done("label", project.root, stdin="".join(f"{given[text]}\n" for text in asked(project)))  # all are confirmed
     done("audit", project.root, "--apply")
-    assert "was not reviewed before" in done("audit", project.root, "--push").err
+    assert "every suspicious label was reviewed before" in done("audit", project.root, "--push").err
     done("audit", project.root, "--push", "--most", 3)
     assert len(set(asked(project))) == 6
 
@@ -220,6 +222,51 @@ def test_a_simulated_reviewer_answers_and_the_next_round_learns_from_it(make: Ma
     audit = json.loads(done("audit", project.root, "--json").out)
     assert audit["suspicious"]["n"] == 0
     assert audit["review"]["applied"]["changed"] == 3
+
+
+@pytest.mark.parametrize("test", [(), TEST])
+def test_texts_that_measure_are_reviewed_only_where_test_texts_measure_too(
+    make: Make, monkeypatch: pytest.MonkeyPatch, test: Sequence[tuple[str, str]]
+) -> None:
+    project = make(
+        pool(), test, annotate="simulated", more="strategy = 'margin'\ncold_start = 'random'\nrandom_share = 1\n"
+    )
+    for _ in range(3):
+        run_round(project)
+    drawn = set(project.store.random_predictions(3))
+    assert len(drawn) == 2
+    monkeypatch.setattr(review, "FEWEST_MEASURED", 2)
+    review.push(project, share=1)
+    reviewed = {one["text_id"] for one in tasks(project) if one["purpose"] == "review"}
+    assert len(reviewed) == (82 if test else 80)
+    assert reviewed.isdisjoint(drawn) == (not test)
+    found = review.apply(project)
+    assert (found["measured_on"], found["n"]) == (("test", 48) if test else ("audit", 3))
+
+
+def test_what_a_review_says_of_a_text_is_erased_with_it(make: Make) -> None:
+    project = make(pool())
+    done("audit", project.root, "--push", "--most", 3)
+    answer(project, asked(project))
+    done("audit", project.root, "--apply")
+    gone, *others = (one["text_id"] for one in project.store.jobs("audit")[0].config["tasks"])
+    done("remove", project.root, "--id", gone, "--erase")
+    pushed, applied = project.store.jobs("audit")
+    assert [one["text_id"] for one in pushed.config["tasks"]] == others
+    assert applied.result is not None
+    assert {one["id"] for one in applied.result["changes"]} == set(others)
+    assert not any(gone in line for line in project.store._connection.iterdump())
+    assert json.loads(done("audit", project.root, "--apply", "--json").out)["tasks"] == 2
+
+
+def test_a_review_of_which_every_text_was_removed_is_over(make: Make) -> None:
+    project = make(pool())
+    done("audit", project.root, "--push", "--most", 1)
+    (one,) = tasks(project)
+    done("remove", project.root, "--id", one["text_id"])
+    ran = alloop("audit", project.root, "--apply")
+    assert (ran.code, "no review to apply" in ran.err) == (1, True)
+    assert "sent back" not in done("status", project.root).out
 
 
 def test_people_with_a_spreadsheet_review_in_a_file_of_its_own(make: Make) -> None:

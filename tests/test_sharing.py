@@ -103,6 +103,7 @@ from functools import partial
 from pathlib import Path
 from alloop.sharing import shared
 from tests.test_sharing import noted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have had it ignored
 signal.signal(signal.SIGTERM, lambda *about: sys.exit(143))
 shared(partial(noted, os.getpid(), Path({str(tmp_path)!r})), range(10**6), lambda n: None, processes=2, pays_from_s=0)
 """)
@@ -111,9 +112,12 @@ shared(partial(noted, os.getpid(), Path({str(tmp_path)!r})), range(10**6), lambd
     with subprocess.Popen(
         [sys.executable, script], env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE
     ) as ran:
-        helper = waited_for(lambda: next((int(one.suffix[1:]) for one in tmp_path.glob("helper.*")), None))
-        ran.send_signal(kind)
-        ran.wait(60)
+        try:
+            helper = waited_for(lambda: next((int(one.suffix[1:]) for one in tmp_path.glob("helper.*")), None))
+            ran.send_signal(kind)
+            ran.wait(60)
+        finally:
+            ran.kill()
     waited_for(lambda: not is_at_work(helper) or None)
 
 

@@ -45,13 +45,15 @@ class Review:
 
 
 def last_review(project: Project) -> Review | None:
-    """The review that was pushed last; tasks of texts removed since are no part of it."""
+    """The review that was pushed last; tasks of texts removed since are no part of it. None where nothing is left."""
     jobs = project.store.jobs(KIND)
     pushed = [one for one in jobs if "tasks" in one.config and one.result is not None]
     if not pushed:
         return None
     keys = {one["key"] for one in pushed[-1].config["tasks"]}
     tasks = {key: (labels, skips) for key, labels, skips in project.store.task_answers() if key in keys}
+    if not tasks:
+        return None
     is_applied = any(one.config.get("review") == pushed[-1].id and one.result is not None for one in jobs)
     return Review(pushed[-1], tasks, project.config.annotate.annotators_per_text, is_applied)
 
@@ -83,7 +85,9 @@ def push(
     """Ask annotators again about the most suspicious labels; {"pushed", "open", "resumed"}.
 
     `most` or `share` says how many; without either, those that the model contradicts, a tenth of the labels at most.
-    Nothing is pushed while the last review has tasks without an answer and was not applied. A text is reviewed once.
+    Nothing is pushed while the last review has tasks without an answer and was not applied. A text is reviewed once;
+    without test texts, those drawn at random to measure by are not: looking again only where a model doubts a label
+    would flatter models.
     """
     with project.lock("alloop audit --push"):
         unfinished = _cut_short(project)
@@ -119,14 +123,17 @@ def _chosen(
             f"label more: {command('round', project.root)}",
         )
     ranked = suspects(found.y, judged.probs, found.config.task.kind)
-    limit = most if most is not None else round((SHARE if share is None else share) * len(found.resolved))
     is_asked_for = most is not None or share is not None
+    share = SHARE if share is None else share
+    limit = most if most is not None else max(round(share * len(found.resolved)), int(share > 0))
     store = project.store
-    before, asks = store.reviewed_ids(), store.asks(found.ids)
+    left_out, asks = store.reviewed_ids(), store.asks(found.ids)
+    if len(found.test) < FEWEST_MEASURED:
+        left_out |= _measuring(found)
     rows = [
         int(row)
         for row in ranked.order
-        if (is_asked_for or ranked.is_contradicted[row]) and found.ids[row] not in before
+        if (is_asked_for or ranked.is_contradicted[row]) and found.ids[row] not in left_out
     ][:limit]
     return [
         {
@@ -177,13 +184,16 @@ def apply(
         if _cut_short(project) is not None:
             again = f"{command('audit', project.root)} --push"
             raise AlloopError("a review was being sent when it was cut short", f"finish that first: {again}")
-        if last_review(project) is None:
-            again = f"{command('audit', project.root)} --push"
-            raise AlloopError("there is no review to apply: none was pushed", f"ask annotators first: {again}")
-        on_part("reading answers")
-        _read_answers(project)
         review = last_review(project)
-        assert review is not None
+        if review is not None:
+            on_part("reading answers")
+            _read_answers(project)
+            review = last_review(project)  # annotators may also have thrown tasks away
+        if review is None:
+            again = f"{command('audit', project.root)} --push"
+            raise AlloopError(
+                "there is no review to apply: none was pushed, or its texts are gone", f"ask annotators first: {again}"
+            )
         if not any(labels + skips for labels, skips in review.tasks.values()):
             raise WaitingError(f"none of {len(review.tasks)} reviewed texts is answered", "see: alloop status")
         with project.store.transaction():
@@ -241,8 +251,7 @@ def _measured(found: Material, review: Review, tuner: str | None, on_part: Calla
     nothing: dict[str, Any] = {"metric": None, "measured_on": None, "tuner": tuner or STAND_IN}
     truth, measured_on = dict(found.test), "test"
     if len(truth) < FEWEST_MEASURED:
-        last = store.last_round()
-        drawn = store.random_ids() if last is not None else set()
+        drawn = _measuring(found)
         truth, measured_on = {one: found.labels[one] for one in found.ids if one in drawn}, "audit"
     if len(truth) < FEWEST_MEASURED:
         return nothing | {
@@ -279,6 +288,13 @@ def _measured(found: Material, review: Review, tuner: str | None, on_part: Calla
         "difference": {"value": gained.value, "low": gained.low, "high": gained.high},
         "missing": None,
     }
+
+
+def _measuring(found: Material) -> set[str]:
+    """The texts drawn at random that rounds judge models by."""
+    store = found.project.store
+    last = store.last_round()
+    return set() if last is None else set(store.random_predictions(last.number + 1))
 
 
 def _value(name: str, y: np.ndarray, probs: np.ndarray, found: Material) -> dict[str, float | None]:

@@ -137,11 +137,12 @@ def _model(section: Found, found: Found, name: Name) -> str:
 
 def _slices(section: Found, found: Found, name: Name) -> str:
     on = "test" if section["measured_on"] == "test" else "labelled"
-    return (
+    said = (
         f"{_count(section, 'part')} of {section['tested']:,} looked at {_are(section['n'])} weaker than the rest, "
-        f"measured on {section['of']:,} {on} texts; of the parts named here, {section['false_alarms']:.0%} are "
-        "expected to be false alarms"
+        f"measured on {section['of']:,} {on} texts"
     )
+    alarms = f"; of the parts named here, {section['false_alarms']:.0%} are expected to be false alarms"
+    return said + alarms if section["n"] else said
 
 
 def _slice_entry(item: Found, name: Name) -> Entry:
@@ -189,7 +190,8 @@ def _outlier_entry(item: Found, name: Name) -> Entry:
 
 def _languages(section: Found, found: Found, name: Name) -> str:
     home = " and ".join(section["at_home"])
-    return f"{_count(section, 'text')} {_of(section, 'texts')} all but surely in another language than {home}"
+    what = f"{_count(section, 'text')} {_of(section, 'texts')} {_are(section['n'])}"
+    return f"{what} all but surely in another language than {home}"
 
 
 def _language_entry(item: Found, name: Name) -> Entry:
@@ -201,7 +203,9 @@ def _language_entry(item: Found, name: Name) -> Entry:
 def _balance(section: Found, found: Found, name: Name) -> str:
     unused = [name(one["label"]) for one in section["items"] if one["is_unused"]]
     rare = [name(one["label"]) for one in section["items"] if one["is_rare"]]
-    said = [f"the most frequent label is given {section['ratio']:g} times as often as the rarest in use"]
+    said = []
+    if section["ratio"] is not None:
+        said.append(f"the most frequent label is given {section['ratio']:g} times as often as the rarest in use")
     said += [f"nobody uses: {', '.join(unused)}"] if unused else []
     said += [f"rare: {', '.join(rare)}"] if rare else []
     if section.get("without"):
@@ -210,8 +214,9 @@ def _balance(section: Found, found: Found, name: Name) -> str:
 
 
 def _balance_entry(item: Found, name: Name) -> Entry:
+    texts = "text" if item["texts"] == 1 else "texts"
     mark = " (nobody uses it)" if item["is_unused"] else " (rare)" if item["is_rare"] else ""
-    return Entry(f"{name(item['label'])}: {item['texts']:,} texts, {item['share']:.1%}{mark}")
+    return Entry(f"{name(item['label'])}: {item['texts']:,} {texts}, {item['share']:.1%}{mark}")
 
 
 CHAPTERS = (

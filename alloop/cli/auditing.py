@@ -90,7 +90,7 @@ def _push(project: "Project", most: int | None, share: float | None, tuner: str 
     elif done["open"]:
         say(f"Nothing new: {done['open']:,} reviewed texts are not answered yet. With what is there: {again}")
     else:
-        say("Nothing to review: no label is suspicious that was not reviewed before.")
+        say("Nothing to review: every suspicious label was reviewed before, or is of a random text to measure by.")
     if as_json:
         show(done)
 
