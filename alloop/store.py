@@ -837,12 +837,13 @@ class Store:
 
     def answers_paid(self) -> int:
         """How many labels people were paid for: each annotator's answer to each question, a second opinion or a repeat
-        too. A text whose labels came with files counts once."""
+        too, also of a text that was removed since. A text whose labels came with files counts once, while it is there.
+        """
         return int(
             self._value(
                 "SELECT count(*) FROM (SELECT DISTINCT a.text_id, coalesce(a.task_key, ''),"
                 f" iif(a.backend = 'import', '', a.annotator) FROM ({_LATEST}) a JOIN texts t ON t.id = a.text_id"
-                " WHERE a.state = 'labelled' AND t.removed_at IS NULL)"
+                " WHERE a.state = 'labelled' AND (t.removed_at IS NULL OR a.backend <> 'import'))"
             )
         )
 

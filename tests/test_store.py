@@ -165,6 +165,16 @@ def test_erased_texts_leave_no_byte_behind(store: Store) -> None:
     assert all(b"a secret" not in path.read_bytes() for path in store.path.parent.iterdir())
 
 
+def test_an_answer_stays_paid_for_when_its_text_is_removed_and_an_imported_label_does_not(store: Store) -> None:
+    add(store, row("asked"), row("hello"))
+    with store.transaction():
+        store.add_texts([row("came with a file", labels=("a",))], "pool")
+        store.add_annotations("file", [answer("1", "asked", "a"), answer("2", "hello", "a")])
+        assert store.answers_paid() == 3
+        store.remove_texts([text_id("asked"), text_id("came with a file")])
+        assert store.answers_paid() == 2
+
+
 def test_a_database_of_a_newer_alloop_is_refused(store: Store) -> None:
     connection = sqlite3.connect(store.path)
     connection.execute("INSERT INTO _sqlite_migrations SELECT 99, 'alloop', 'm099_future', '2030-01-01'")
