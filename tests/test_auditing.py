@@ -15,6 +15,7 @@ from alloop.auditing.material import material
 from alloop.auditing.slices import _chosen, _measured
 from alloop.auditing.strays import neighbour_distance
 from alloop.auditing.suspects import suspects
+from alloop.auditing.words import CHAPTERS
 from alloop.ingest import text_id
 from alloop.project import Project
 from alloop.records import Annotation
@@ -80,6 +81,13 @@ def test_every_section_has_the_keys_of_the_contract_and_reading_writes_nothing_t
         assert {"n", "of", "items", "missing"} <= set(found[name]), name
     assert found["labels"] == 96
     assert found["review"] is None
+
+
+@pytest.mark.parametrize(("contradicted", "is_weak"), [(3, False), (50, True)])
+def test_a_judge_that_contradicts_most_labels_is_called_weak(contradicted: int, is_weak: bool) -> None:
+    section = {"n": contradicted, "of": 96, "errors": 2}
+    said = CHAPTERS[0].said(section, {"judged_by": {"tuner": "features", "folds": 5}}, str)
+    assert ("it is the model that is weak" in said) == is_weak
 
 
 def test_nearly_equal_texts_with_different_labels_are_pairs_and_those_with_equal_labels_are_not(make: Make) -> None:

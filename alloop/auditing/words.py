@@ -10,6 +10,7 @@ from alloop.annotators._session import harmless
 
 WIDTH = 120
 EXAMPLES_CUT = 200  # characters of a text in the terminal
+WEAK = 0.4  # of the labels are contradicted: from here on the judge itself is to be doubted
 
 Found = Mapping[str, Any]
 Name = Callable[[str], str]  # makes anybody's words harmless where they are shown
@@ -80,10 +81,14 @@ def _are(n: int) -> str:
 def _suspicious(section: Found, found: Found, name: Name) -> str:
     share = f" ({section['n'] / section['of']:.0%})" if section["of"] else ""
     judged, n = found["judged_by"], section["errors"]
+    is_weak = section["n"] > WEAK * section["of"]
+    warning = (
+        ". People seldom err so often: it is the model that is weak, until there are more labels" if is_weak else ""
+    )
     return (
         f"{_count(section, 'label')} {_of(section, 'labelled texts')}{share} {_are(section['n'])} contradicted by "
         f"{name(judged['tuner'])}, judged in {judged['folds']} folds by models that had not seen them; confident "
-        f"learning calls {n:,} of them {'an error' if n == 1 else 'errors'}"
+        f"learning calls {n:,} of them {'an error' if n == 1 else 'errors'}{warning}"
     )
 
 
