@@ -73,7 +73,8 @@ def test_it_says_what_each_strategy_reaches(files, tmp_path):
     assert random["against_random"] is None
     assert margin["targets"][0]["target"] == 0.5
     assert margin["seconds"].keys() == {"score", "select", "round"}
-    assert found["annotators"] == {"annotators_per_text": 1, "annotators": 1, "error_rate": 0.0, "skip_rate": 0.0}
+    errs_not = {"annotators_per_text": 1, "annotators": 1, "error_rate": 0.0, "skip_rate": 0.0}
+    assert found["annotators"] == {**errs_not, "consensus": "majority"}
 
     assert json.loads((out / "summary.json").read_text())["summary"] == found["summary"]
     rows = list(csv.DictReader((out / "curves.csv").read_text().splitlines()))
