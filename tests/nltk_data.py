@@ -42,6 +42,7 @@ def make_nltk_data(directory: Path) -> None:
     wordnet = directory / "corpora" / "wordnet"
     shutil.copytree(WORDNET, wordnet)
     names = [f"{part}.{name}" for part, some in LEXICOGRAPHERS.items() for name in some.split()]
+    names.append("adj.ppl")
     numbers = [1 + ["noun", "verb", "adj", "adv"].index(name.split(".")[0]) for name in names]
     lines = [f"{number:02}\t{name}\t{part}\n" for number, (name, part) in enumerate(zip(names, numbers, strict=True))]
     (wordnet / "lexnames").write_text("".join(lines))
