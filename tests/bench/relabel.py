@@ -55,6 +55,7 @@ ARMS: dict[str, dict[str, Any]] = {  # answers to each new text, the share of se
 REPORTED = [
     "all new",
     "three answers each",
+    "three answers each, one-coin",
     "relabel 0.5, one-coin",
 ]
 PARTS: dict[str, list[tuple[str, str, str, range]]] = {
