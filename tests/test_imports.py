@@ -13,7 +13,7 @@ import alloop
 PACKAGE = Path(alloop.__file__).parent
 FAMILIES = {"strategies", "tuning", "augmenters", "annotators", "consensus", "stopping", "executors"}
 LAYERS = (
-    {"errors", "records", "seeds", "files", "hints", "progress", "sharing", "modeling_alloop"},
+    {"errors", "records", "seeds", "files", "hints", "progress", "modeling_alloop"},
     {"registry", "config", "metrics", "efficiency", "ingest", "exporting"}
     | {"languages", "pretrained", "similar", "studio"},
     {"strategies", "tuning", "augmenters", "annotators", "stopping", "consensus", "store"},

@@ -14,9 +14,9 @@ from alloop.registry import Registry
 class Augmenter(Protocol):
     """Makes variants. All its randomness comes from `rng`, whatever the library underneath uses.
 
-    Many texts are shared out among processes, each with a copy (by pickle). An augmenter of which there must be only
-    one, since it keeps a model in memory or talks to a server, says so in a class variable: `one_process = True`. One
-    whose variants are written for the labels of a text, and are wrong for others, has a true `reads_labels`.
+    The variants of a text are the same in any process: a copy (by pickle) makes them too. An augmenter of which there
+    must be only one, since it keeps a model in memory or talks to a server, says so in a class variable: `one_process =
+    True`. One whose variants are written for the labels of a text, and are wrong for others, has a true `reads_labels`.
     """
 
     def __call__(self, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[list[str]]:

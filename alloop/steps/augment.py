@@ -14,7 +14,6 @@ from alloop.augmenters import Augmenter, Prepares, Spends, Surroundings
 from alloop.ingest import text_id as id_of
 from alloop.progress import progress
 from alloop.seeds import seed_for
-from alloop.sharing import shared
 from alloop.steps.context import Context
 from alloop.steps.filters import Around, rejections
 from alloop.steps.gate import Verdict, needs_variants, record, verdicts
@@ -71,7 +70,6 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     """
     options = context.config.options_of(name)
     augmenter = context.project.augmenter(context.config, name)
-    processes = 1 if getattr(augmenter, "one_process", False) else None
     stored = json.dumps(options, sort_keys=True)
     outdated = Counter(parent for parent, _ in written_for_others(context, name, resolved))
     have = Counter(context.project.store.variant_counts(name, stored)) - outdated
@@ -83,7 +81,10 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
     asked = [(text.id, text.text, wanted[text.id]) for text in texts]
     make = partial(_made, augmenter, name, context.round.seed)
     with progress(f"augment: {name}", len(asked)) as advance:
-        made = shared(make, asked, advance, processes=processes)
+        made = []
+        for one in asked:
+            made.append(make(one))
+            advance(1)
     return [
         (one, text_id, variant, name, stored, seed, None)
         for (text_id, _, _), variants in zip(asked, made, strict=True)
@@ -92,7 +93,7 @@ def _variants_by(name: str, context: Context, resolved: Sequence[Resolved]) -> l
 
 
 def _made(augmenter: Augmenter, name: str, seed: int, asked: tuple[str, str, int]) -> dict[str, tuple[str, int]]:
-    """What an augmenter makes of (the id of a text, the text, how many): id -> variant and seed. By any process."""
+    """What an augmenter makes of (the id of a text, the text, how many): id -> variant and seed."""
     text_id, text, n = asked
     variants: dict[str, tuple[str, int]] = {}
     for k in range(n):

@@ -175,6 +175,14 @@ def test_options_out_of_range_are_refused():
             augmenters.build(name, **options)
 
 
+IN_ANOTHER_PROCESS = """
+import pickle, sys
+given, answer, sys.stdout = sys.stdin.buffer, sys.stdout.buffer, sys.stderr  # what a library prints is no answer
+call = pickle.load(given)
+pickle.dump([call(one) for one in pickle.load(given)], answer)
+"""
+
+
 @pytest.mark.slow
 def test_a_round_makes_the_same_variants_in_any_order_and_process(nltk_data, tmp_path):
     texts = [f"{TEXT} {word}" for word in ("Alpha", "beta", "gamma")]
@@ -185,7 +193,7 @@ def test_a_round_makes_the_same_variants_in_any_order_and_process(nltk_data, tmp
         make = partial(_made, augmenter.prepared(pool) if isinstance(augmenter, Prepares) else augmenter, name, 7)
         work += [partial(make, (f"t1-{number}", text, 3)) for number, text in enumerate(texts)]
     helper = subprocess.run(
-        [sys.executable, "-c", "from alloop.sharing import help_out; help_out()"],
+        [sys.executable, "-c", IN_ANOTHER_PROCESS],
         input=pickle.dumps(call) + pickle.dumps(work[::-1]),
         capture_output=True,
         env={"PYTHONHASHSEED": "123", "PATH": "", "PYTHONPATH": ":".join(sys.path), "NLTK_DATA": str(nltk_data)},

@@ -1,9 +1,9 @@
-"""Children a minute of every augmenter that changes words or letters, by one process and by two.
+"""Children a minute of every augmenter that changes words or letters, by one process.
 
     python tests/bench/augmenters.py [--data FILE.csv.gz] [--seconds 10]
 
 Each goes through the texts again and again for so many seconds, as a round asks it: one text and one child at a time,
-each with a seed of its own. The two processes are this one and a helper (alloop/sharing.py), timed from when both work.
+each with a seed of its own.
 Without --data the texts are made up; with it, they are the column `text` of a file. `synonyms` and `antonyms` need
 nltk's data, and say so without it.
 """
@@ -11,26 +11,21 @@ nltk's data, and say so without it.
 import argparse
 import csv
 import gzip
-import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from alloop.augmenters import Augmenter, Prepares, Surroundings, augmenters
 from alloop.errors import AlloopError
-from alloop.sharing import cores, shared
 from alloop.steps.augment import _made
 
 NAMES = ["antonyms", "delete-words", "keyboard", "ocr", "random-chars", "spelling", "split-words", "swap-words"]
 NAMES += ["synonyms", "tfidf-words"]
 MOST_TEXTS = 2000  # of a file
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -41,18 +36,17 @@ def main() -> None:
     options = parser.parse_args()
     texts = made_up() if options.data is None else read(options.data)
     words = sum(len(text.split()) for text in texts) / len(texts)
-    print(f"{len(texts)} texts of {words:.1f} words on average; {cores()} cores\n")
-    print("| augmenter | children a minute, one process | two processes | texts that have a child |")
-    print("|---|---:|---:|---:|")
+    print(f"{len(texts)} texts of {words:.1f} words on average\n")
+    print("| augmenter | children a minute | texts that have a child |")
+    print("|---|---:|---:|")
     for name in options.only:
         try:
             augmenter = ready(name, texts)
         except AlloopError as error:
-            print(f"| `{name}` | {error.message} | | |", flush=True)
+            print(f"| `{name}` | {error.message} | |", flush=True)
             continue
-        share, alone = by_one(augmenter, name, texts, options.seconds)
-        both = by_two(augmenter, name, texts, asked=int(2 * alone / share * options.seconds)) * share
-        print(f"| `{name}` | {alone * 60:,.0f} | {both * 60:,.0f} | {share:.0%} |", flush=True)
+        share, children = timed(augmenter, name, texts, options.seconds)
+        print(f"| `{name}` | {children * 60:,.0f} | {share:.0%} |", flush=True)
 
 
 def made_up() -> list[str]:
@@ -78,7 +72,7 @@ def ready(name: str, texts: Sequence[str]) -> Augmenter:
     return augmenter
 
 
-def by_one(augmenter: Augmenter, name: str, texts: Sequence[str], seconds: float) -> tuple[float, float]:
+def timed(augmenter: Augmenter, name: str, texts: Sequence[str], seconds: float) -> tuple[float, float]:
     """The share of texts that have a child, and children a second."""
     asked = children = 0
     start = time.perf_counter()
@@ -88,31 +82,5 @@ def by_one(augmenter: Augmenter, name: str, texts: Sequence[str], seconds: float
     return children / asked, children / (time.perf_counter() - start)
 
 
-def by_two(augmenter: Augmenter, name: str, texts: Sequence[str], asked: int) -> float:
-    """Texts a second, from when the helper has given its first piece."""
-    items = [(str(number), texts[number % len(texts)], 1) for number in range(asked)]
-    done: list[tuple[float, int]] = []
-    with tempfile.TemporaryDirectory() as directory:
-        work = partial(together, os.getpid(), Path(directory, "begun"), partial(_made, augmenter, name, 0))
-        shared(work, items, lambda n: done.append((time.perf_counter(), n)), processes=2, pays_from_s=0)
-    first = next(row for row, (_, n) in enumerate(done) if n > 1)  # a helper's come in pieces
-    if first == len(done) - 1:
-        return float("nan")  # the helper came too late: give it more --seconds
-    return sum(n for _, n in done[first + 1 :]) / (done[-1][0] - done[first][0])
-
-
-def together(own: int, begun: Path, make: Callable[[tuple[str, str, int]], T], item: tuple[str, str, int]) -> T:
-    """This process waits for the helper, who has to import first."""
-    if os.getpid() == own:
-        while int(item[0]) >= 100 and not begun.exists():
-            time.sleep(0.01)
-        return make(item)
-    made = make(item)
-    begun.touch()
-    return made
-
-
 if __name__ == "__main__":
-    import augmenters as importable  # a helper cannot import what is in __main__
-
-    importable.main()
+    main()
